@@ -1,0 +1,1 @@
+"""Kedro dataset classes that kedro-datasets lacks; one class per module."""

@@ -1,0 +1,1 @@
+"""Scores, metrics with intervals, accounting of images, figures and the HTML report."""

@@ -1,0 +1,1 @@
+"""The network: image encoder, text encoder, mixture of query networks, losses, and the model folder."""

@@ -1,0 +1,148 @@
+"""Mixture of query networks: a main network, K experts and a gate (METHOD.md, section 2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unichest_kedro.models.query_network import Memory, QueryNetwork, initialise_linear
+
+GATE_EMBEDDING = 32
+"""Width of the gate embedding, which the source-contrastive loss looks at."""
+
+
+class MixtureOutput(NamedTuple):
+    """What the mixture returns; every number but the embedding is a probability.
+
+    Attributes:
+        probabilities: (B,Q), `main_ratio * main + expert_ratio * sum_k gate_k * experts_k`.
+        gate: (B,K), weights of the experts, sum one.
+        gate_embedding: (B,32), Linear(K,32) of the gate.
+        main: (B,Q), the main network's own probabilities.
+        experts: (B,K,Q), each expert's own probabilities; None where the experts were not run.
+        attention: (B,Q,P), the main network's last fine attention, averaged over heads; None unless asked
+            for.
+    """
+
+    probabilities: Tensor
+    gate: Tensor
+    gate_embedding: Tensor
+    main: Tensor
+    experts: Tensor | None
+    attention: Tensor | None = None
+
+
+class QueryMixture(nn.Module):
+    """Main query network, K experts of the same shape with heads of their own, and the gate over the experts.
+
+    One LayerNorm serves all networks: it normalises patches and queries once, and the output of each network.
+    The pooled patch, which the global attention and the gate see, is the mean of the normalised patches.
+
+    Args:
+        width: D, the width of patches and queries.
+        layers: Decoder layers of each network.
+        heads: Attention heads.
+        feedforward: Width of the feed-forward part.
+        dropout: Dropout rate.
+        experts: K, the number of experts.
+        lam_fine: Weight of the attention over the patches.
+        lam_global: Weight of the attention over the pooled patch.
+    """
+
+    def __init__(
+        self,
+        width: int = 768,
+        layers: int = 4,
+        heads: int = 4,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
+        experts: int = 3,
+        lam_fine: float = 1.0,
+        lam_global: float = 0.4,
+    ) -> None:
+        super().__init__()
+        shape = (width, layers, heads, feedforward, dropout, lam_fine, lam_global)
+        self.norm = nn.LayerNorm(width)
+        self.main = QueryNetwork(*shape)
+        self.experts = nn.ModuleList(QueryNetwork(*shape) for _ in range(experts))
+        self.gate = nn.Linear(width, experts)
+        self.gate_embedding = nn.Linear(experts, GATE_EMBEDDING)
+        initialise_linear(self.gate)
+        initialise_linear(self.gate_embedding)
+
+    def forward(
+        self,
+        patches: Tensor,
+        queries: Tensor,
+        *,
+        main_ratio: float,
+        expert_ratio: float,
+        gate_override: Tensor | None = None,
+        need_attention: bool = False,
+    ) -> MixtureOutput:
+        """Answers queries about patches.
+
+        Args:
+            patches: (B,P,D). With P = 1 (the text branch) only the fine attention is used.
+            queries: (Q,D), the text embeddings of the findings asked about.
+            main_ratio: Weight of the main network's probabilities.
+            expert_ratio: Weight of the gated experts' probabilities; with 0 the experts are not run.
+            gate_override: (B,K), used in place of the gate (the oracle gate).
+            need_attention: Whether to return the main network's fine attention.
+        """
+        memory, pooled = self._memory(patches)
+        asked = self.norm(queries)[None]
+        gate = self._gate(pooled) if gate_override is None else gate_override
+        answers = self.main(asked, memory, self.norm, need_attention)
+        main = full_precision(answers.logits).sigmoid()
+        experts = self._run_experts(asked, memory) if expert_ratio else None
+        return MixtureOutput(
+            probabilities=mix(main, experts, gate, main_ratio, expert_ratio),
+            gate=gate,
+            gate_embedding=self.gate_embedding(gate),
+            main=main,
+            experts=experts,
+            attention=answers.attention,
+        )
+
+    def start_experts_from_main(self) -> None:
+        """Gives every expert the main network's weights."""
+        for expert in self.experts:
+            expert.load_state_dict(self.main.state_dict())
+
+    def _memory(self, patches: Tensor) -> tuple[Memory, Tensor]:
+        normalised = self.norm(patches)
+        pooled = normalised.mean(dim=1, keepdim=True)
+        single = patches.shape[1] == 1
+        return Memory(normalised, None if single else pooled), pooled[:, 0]
+
+    def _gate(self, pooled: Tensor) -> Tensor:
+        return full_precision(self.gate(pooled)).softmax(dim=-1)
+
+    def _run_experts(self, asked: Tensor, memory: Memory) -> Tensor:
+        logits = [expert(asked, memory, self.norm).logits for expert in self.experts]
+        return full_precision(torch.stack(logits, dim=1)).sigmoid()
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """Half-precision logits (of autocast) as float32, for the losses' logarithms; others as they are."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def mix(main: Tensor, experts: Tensor | None, gate: Tensor, main_ratio: float, expert_ratio: float) -> Tensor:
+    """Mixes probabilities (not logits): `main_ratio * main + expert_ratio * sum_k gate_k * experts_k`.
+
+    Args:
+        main: (B,Q) probabilities of the main network.
+        experts: (B,K,Q) probabilities of the experts, or None for none.
+        gate: (B,K) weights.
+        main_ratio: Weight of the main network.
+        expert_ratio: Weight of the experts.
+
+    Returns:
+        (B,Q) probabilities.
+    """
+    mixed = main_ratio * main
+    if experts is not None:
+        mixed = mixed + expert_ratio * (gate.to(experts.dtype)[:, :, None] * experts).sum(dim=1)
+    return mixed

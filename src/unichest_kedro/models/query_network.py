@@ -1,0 +1,220 @@
+"""One query network: a pre-norm transformer decoder that asks an image about findings (METHOD.md, section 2).
+
+The parameters lie as in torch's `nn.MultiheadAttention` and in the published checkpoint: packed `in_proj`
+(query, key, value) and `out_proj`, with biases. The LayerNorm at the input and the output belongs to the
+mixture, which shares it between all networks.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unichest_kedro.errors import SettingsError
+
+INITIAL_STD = 0.02
+"""Standard deviation of the initial weights of query networks, heads and gate (METHOD.md, section 3)."""
+
+
+class Memory(NamedTuple):
+    """What the queries look at: normalised `patches` (B,P,D) and `pooled` (B,1,D), their mean.
+
+    `pooled` is None for a single patch (the text branch), where only the fine attention is used, unscaled.
+    """
+
+    patches: Tensor
+    pooled: Tensor | None
+
+
+class QueryAnswers(NamedTuple):
+    """`logits` (B,Q); `attention` (B,Q,P), the last layer's fine attention averaged over heads, or None."""
+
+    logits: Tensor
+    attention: Tensor | None
+
+
+class Attention(nn.Module):
+    """Multi-head attention with the parameter layout of `nn.MultiheadAttention` (batch first).
+
+    Args:
+        width: D, divisible by `heads`.
+        heads: Number of heads.
+        dropout: Dropout on the attention weights, in training mode only.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if width % heads:
+            raise SettingsError(f"heads: width {width} is not divisible by {heads} heads")
+        self.heads = heads
+        self.dropout = dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.normal_(self.in_proj_weight, std=INITIAL_STD)
+
+    def attend_to_self(self, x: Tensor, batch: int) -> Tensor:
+        """Self-attention of (B,Q,D) or (1,Q,D).
+
+        Inputs that are equal for the whole batch come as (1,Q,D) and are projected once. Where dropout is
+        drawn, they are spread over the `batch` before it, so each element has its own draw, as if computed in
+        full.
+        """
+        query, key, value = (self._split(part) for part in self._project(x).chunk(3, dim=-1))
+        if self._rate and x.shape[0] != batch:
+            query, key, value = (part.expand(batch, -1, -1, -1) for part in (query, key, value))
+        return self.out_proj(self._merge(self._attend(query, key, value)))
+
+    def attend_twice(self, x: Tensor, memory: Memory, lam_fine: float, lam_global: float) -> Tensor:
+        """`lam_fine * attention(x, patches) + lam_global * attention(x, pooled)`, the same weights for both.
+
+        Attention over the one pooled patch has weight one, so it is that patch's value; in training that
+        weight meets dropout per head and query, exactly as in `nn.MultiheadAttention`. The output projection
+        is linear and is applied once, to the weighted sum.
+
+        Args:
+            x: Queries (B,Q,D) or (1,Q,D).
+            memory: What they look at.
+            lam_fine: Weight of the attention over patches.
+            lam_global: Weight of the attention over the pooled patch.
+
+        Returns:
+            (B,Q,D), or (B,1,D) where it is the same for all queries.
+        """
+        if memory.pooled is None:
+            return self._output(self._attend_to_one(memory.patches, x.shape[1]), 1.0)
+        query, key, value = self._fine_parts(x, memory.patches)
+        attended = lam_fine * self._attend(query, key, value)
+        attended = attended + lam_global * self._attend_to_one(memory.pooled, x.shape[1])
+        return self._output(attended, lam_fine + lam_global)
+
+    def weights(self, x: Tensor, patches: Tensor) -> Tensor:
+        """Attention weights (B,Q,P) of queries over patches, averaged over heads, without dropout."""
+        query, key, _ = self._fine_parts(x, patches)
+        scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+        return scores.softmax(dim=-1).mean(dim=1)
+
+    @property
+    def _rate(self) -> float:
+        return self.dropout if self.training else 0.0
+
+    def _project(self, x: Tensor, start: int = 0, stop: int = 3) -> Tensor:
+        width = self.out_proj.in_features
+        rows = slice(start * width, stop * width)
+        return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
+
+    def _fine_parts(self, x: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query = self._split(self._project(x, 0, 1)).expand(patches.shape[0], -1, -1, -1)
+        key, value = (self._split(part) for part in self._project(patches, 1, 3).chunk(2, dim=-1))
+        return query, key, value
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=self._rate)
+
+    def _attend_to_one(self, patch: Tensor, queries: int) -> Tensor:
+        value = self._split(self._project(patch, 2, 3))
+        if not self._rate:
+            return value
+        weight = value.new_ones(*value.shape[:2], queries, 1)
+        return F.dropout(weight, self._rate) * value
+
+    def _output(self, attended: Tensor, scale: float) -> Tensor:
+        return F.linear(self._merge(attended), self.out_proj.weight) + scale * self.out_proj.bias
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _merge(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2).flatten(2)
+
+
+class QueryLayer(nn.Module):
+    """One pre-norm decoder layer: self-attention, cross-attention fine and global, feed-forward with ReLU."""
+
+    def __init__(
+        self, width: int, heads: int, feedforward: int, dropout: float, lam_fine: float, lam_global: float
+    ) -> None:
+        super().__init__()
+        self.lam_fine = lam_fine
+        self.lam_global = lam_global
+        self.self_attn = Attention(width, heads, dropout)
+        self.multihead_attn = Attention(width, heads, dropout)
+        self.linear1 = nn.Linear(width, feedforward)
+        self.linear2 = nn.Linear(feedforward, width)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """Maps queries (B,Q,D), or (1,Q,D) where they are still the same for the batch, to (B,Q,D)."""
+        batch = memory.patches.shape[0]
+        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), batch))
+        x = x + self._look(self.norm2(x), memory)
+        inner = self.dropout(F.relu(self.linear1(self.norm3(x))))
+        return x + self.dropout(self.linear2(inner))
+
+    def attention(self, x: Tensor, memory: Memory) -> Tensor:
+        """Fine attention weights (B,Q,P) that this layer has for its input x; meant for evaluation mode."""
+        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), memory.patches.shape[0]))
+        return self.multihead_attn.weights(self.norm2(x), memory.patches)
+
+    def _look(self, x: Tensor, memory: Memory) -> Tensor:
+        seen = self.multihead_attn.attend_twice(x, memory, self.lam_fine, self.lam_global)
+        return self.dropout(seen)
+
+
+class QueryNetwork(nn.Module):
+    """Decoder layers and a head: is each finding there?
+
+    Args:
+        width: D, the width of patches and queries.
+        layers: Number of decoder layers.
+        heads: Attention heads.
+        feedforward: Width of the feed-forward part.
+        dropout: Dropout rate, also before the head.
+        lam_fine: Weight of the attention over the patches.
+        lam_global: Weight of the attention over the pooled patch.
+    """
+
+    def __init__(
+        self,
+        width: int = 768,
+        layers: int = 4,
+        heads: int = 4,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
+        lam_fine: float = 1.0,
+        lam_global: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            QueryLayer(width, heads, feedforward, dropout, lam_fine, lam_global) for _ in range(layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, 1)
+        self.apply(initialise_linear)
+
+    def forward(
+        self, queries: Tensor, memory: Memory, norm: nn.LayerNorm, need_attention: bool = False
+    ) -> QueryAnswers:
+        """Answers queries.
+
+        Args:
+            queries: Normalised queries (1,Q,D).
+            memory: Normalised patches and their mean.
+            norm: The shared LayerNorm, applied to the last layer's output.
+            need_attention: Whether to return the last layer's fine attention as well.
+        """
+        x, attention = queries, None
+        for layer in self.layers:
+            if need_attention and layer is self.layers[-1]:
+                attention = layer.attention(x, memory)
+            x = layer(x, memory)
+        return QueryAnswers(self.head(self.dropout(norm(x))).squeeze(-1), attention)
+
+
+def initialise_linear(module: nn.Module) -> None:
+    """Draws the weights of a linear layer from a normal distribution (std 0.02) and sets its bias to zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,334 @@
+"""The whole model: image encoder, mixture of query networks, temperature, and the findings it knows."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from unichest_kedro.errors import MissingArtefact, SettingsError
+from unichest_kedro.models.image_encoder import ImageEncoder, ImageFeatures, check_backbone
+from unichest_kedro.models.mixture import MixtureOutput, QueryMixture
+
+WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "vocabulary.yml"
+CARD_FILE = "README.md"
+INITIAL_TEMPERATURE = 0.07
+LARGEST_SCALE = 100.0
+"""Upper limit of `exp(logit_scale)`, as in CLIP."""
+
+CARD_TEMPLATE = """---
+{{ card_data }}
+---
+
+# UniChest chest X-ray model
+
+Probabilities of findings in chest X-rays. For research use only; not a medical device.
+{% for name, value in facts.items() %}
+* **{{ name }}**: {{ value }}
+{%- endfor %}
+
+Load it with `UniChest.from_pretrained(folder)`; the method is UniChest (Dai et al., IEEE TMI 43(8), 2024).
+"""
+
+
+class ModelSettings(BaseModel):
+    """Shape of the model. The defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str = "resnet50"
+    pretrained: bool = False
+    reduction: Literal[4, 8, 16, 32] | None = None
+    image_size: int = Field(default=512, ge=32)
+    width: int = Field(default=768, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    feedforward: int = Field(default=1024, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    experts: int = Field(default=3, ge=1)
+    lam_fine: float = 1.0
+    lam_global: float = 0.4
+
+    @field_validator("backbone")
+    @classmethod
+    def _known_backbone(cls, name: str) -> str:
+        try:
+            check_backbone(name)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        return name
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
+        return self
+
+
+class UniChestOutput(NamedTuple):
+    """Outputs of one batch.
+
+    Attributes:
+        image: What the mixture says about the images.
+        text: What it says about the texts (T rows, those given), or None without texts.
+        pooled: (B,D), pooled image features before any normalisation.
+        logit_scale: Scalar, the logarithm of the contrastive loss's inverse temperature.
+    """
+
+    image: MixtureOutput
+    text: MixtureOutput | None
+    pooled: Tensor
+    logit_scale: Tensor
+
+
+def _encode_settings(settings: ModelSettings) -> dict[str, Any]:
+    # A saved model brings its own weights: rebuilding it must not download the backbone's.
+    return settings.model_dump() | {"pretrained": False}
+
+
+class UniChest(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="unichest_kedro",
+    license="apache-2.0",
+    pipeline_tag="image-classification",
+    tags=["chest-x-ray"],
+    model_card_template=CARD_TEMPLATE,
+    coders={ModelSettings: (_encode_settings, ModelSettings.model_validate)},
+):
+    """UniChest (METHOD.md, section 2), with the text embeddings of the findings it knows.
+
+    Args:
+        settings: Shape of the model.
+        findings: Names of the F findings that can be asked for without a text encoder.
+        finding_embeddings: Their text embeddings (F,D); zeros where weights are loaded afterwards.
+
+    Raises:
+        SettingsError: the embeddings do not fit the names or the model's width.
+
+    Attributes:
+        facts: What the model card says, name to value. Set it before saving.
+        vocabulary: Text of the vocabulary file that the findings come from. Set it before saving.
+    """
+
+    finding_embeddings: Tensor
+    ratios: Tensor
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        findings: Sequence[str] = (),
+        finding_embeddings: Tensor | np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.findings = tuple(findings)
+        self.facts: dict[str, str] = {}
+        self.vocabulary = ""
+        s = settings
+        self.image_encoder = ImageEncoder(s.backbone, s.width, s.pretrained, s.image_size, s.reduction)
+        self.mixture = QueryMixture(
+            s.width, s.layers, s.heads, s.feedforward, s.dropout, s.experts, s.lam_fine, s.lam_global
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / INITIAL_TEMPERATURE)))
+        self.register_buffer("finding_embeddings", self._checked(finding_embeddings))
+        self.register_buffer("ratios", torch.tensor([1.0, 0.0]))
+
+    def forward(
+        self,
+        images: Tensor,
+        queries: Tensor,
+        main_ratio: float | None = None,
+        expert_ratio: float | None = None,
+        texts: Tensor | None = None,
+        gate_override: Tensor | None = None,
+        need_attention: bool = False,
+    ) -> UniChestOutput:
+        """Asks queries about images and, in the text branch, about texts.
+
+        Args:
+            images: uint8 (B,1,H,W), or float in [0, 1].
+            queries: (Q,D), text embeddings of the findings asked about.
+            main_ratio: Weight of the main network; None for the model's own `ratios`.
+            expert_ratio: Weight of the experts; None for the model's own `ratios`.
+            texts: (T,D), text embeddings that stand in as a single patch each.
+            gate_override: (B,K), used in place of the gate for the images.
+            need_attention: Whether to return the main network's attention over the image patches.
+        """
+        own = self.ratios.tolist() if main_ratio is None or expert_ratio is None else (0.0, 0.0)
+        ratios = {
+            "main_ratio": own[0] if main_ratio is None else main_ratio,
+            "expert_ratio": own[1] if expert_ratio is None else expert_ratio,
+        }
+        patches, pooled = self.encode_images(images)
+        image = self.mixture(patches, queries, gate_override=gate_override, need_attention=need_attention, **ratios)
+        text = self.mixture(texts[:, None], queries, **ratios) if texts is not None else None
+        return UniChestOutput(image, text, pooled, self.logit_scale)
+
+    def encode_images(self, images: Tensor) -> ImageFeatures:
+        """Encodes uint8 (B,1,H,W), or float in [0, 1], to patches (B,P,D) and their mean (B,D)."""
+        if images.dtype == torch.uint8:
+            images = images.to(self.logit_scale.dtype) / 255
+        return self.image_encoder(images)
+
+    def queries_for(self, findings: Sequence[str]) -> Tensor:
+        """Text embeddings (Q,D) of known findings.
+
+        Raises:
+            SettingsError: a finding is not one of those the model knows.
+        """
+        unknown = [finding for finding in findings if finding not in self.findings]
+        if unknown:
+            raise SettingsError(
+                f"findings: the model does not know {', '.join(map(repr, unknown))}; it knows "
+                f"{', '.join(self.findings) or 'none'}. Other findings need the text encoder"
+            )
+        rows = [self.findings.index(finding) for finding in findings]
+        return self.finding_embeddings[rows]
+
+    @torch.no_grad()
+    def predict_probabilities(self, images: Tensor, findings: Sequence[str]) -> Tensor:
+        """Probabilities (B,Q) of known findings, in evaluation mode and with the model's own `ratios`.
+
+        Args:
+            images: uint8 (B,1,H,W), or float in [0, 1], of the model's `settings.image_size`.
+            findings: Names of Q findings.
+
+        Raises:
+            SettingsError: a finding is not one of those the model knows.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            return self(images, self.queries_for(findings)).image.probabilities
+        finally:
+            self.train(was_training)
+
+    def set_ratios(self, main_ratio: float, expert_ratio: float) -> None:
+        """Sets how inference mixes main network and experts: Conquer (1, 0), Divide (0.5, 0.5)."""
+        self.ratios.copy_(torch.tensor([main_ratio, expert_ratio]))
+
+    @torch.no_grad()
+    def clamp_logit_scale(self) -> None:
+        """Keeps the contrastive temperature at 0.01 or above, as CLIP does after each step."""
+        self.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_pretrained(cls, folder_or_id: str | Path, **options: Any) -> Self:
+        """Loads a model folder, or one from the Hugging Face hub, in evaluation mode. No code is executed.
+
+        Args:
+            folder_or_id: Folder, or a hub id such as `user/model`. A `Path` is always a folder.
+            options: Options of `PyTorchModelHubMixin.from_pretrained`, such as `revision` or `cache_dir`.
+
+        Raises:
+            MissingArtefact: the folder or one of its files is not there, or does not fit the settings in it.
+        """
+        folder = Path(folder_or_id)
+        if not folder.is_dir() and (isinstance(folder_or_id, Path) or folder.is_absolute()):
+            raise MissingArtefact(f"{folder}: there is no model folder here; train a model or correct the path")
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise MissingArtefact(f"{folder}: config.json is missing, so this is not a model folder")
+        return super().from_pretrained(folder_or_id, **options)
+
+    def generate_model_card(self, *args: Any, **options: Any) -> ModelCard:
+        """The model card, from the `facts` the caller has set."""
+        return super().generate_model_card(*args, **({"facts": self.facts} | options))
+
+    def _checked(self, embeddings: Tensor | np.ndarray | None) -> Tensor:
+        shape = (len(self.findings), self.settings.width)
+        if embeddings is None:
+            return torch.zeros(shape)
+        values = torch.as_tensor(np.array(embeddings), dtype=torch.float32)
+        if tuple(values.shape) != shape:
+            raise SettingsError(
+                f"finding_embeddings: shape {tuple(values.shape)} does not fit {shape[0]} findings and a "
+                f"model of width {shape[1]}; the text encoder's width must be the model's width"
+            )
+        return values
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_model(self, str(save_directory / WEIGHTS_FILE))
+        (save_directory / VOCABULARY_FILE).write_text(self.vocabulary, encoding="utf-8")
+        self.generate_model_card().save(save_directory / CARD_FILE)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        map_location: str = "cpu",
+        strict: bool = True,
+        settings: ModelSettings,
+        findings: Sequence[str] = (),
+        finding_embeddings: None = None,
+        **hub_options: Any,
+    ) -> Self:
+        model = cls(settings=settings, findings=findings)
+        weights = _fetch(model_id, WEIGHTS_FILE, hub_options)
+        try:
+            load_model(model, weights, strict=strict, device=map_location)
+        except (RuntimeError, SafetensorError) as error:
+            raise MissingArtefact(f"{weights}: the weights cannot be loaded: {error}") from error
+        vocabulary = _fetch(model_id, VOCABULARY_FILE, hub_options)
+        model.vocabulary = vocabulary.read_text(encoding="utf-8")
+        return model.to(map_location).eval()
+
+
+def build_unichest(
+    settings: ModelSettings,
+    findings: Sequence[str],
+    finding_embeddings: Tensor | np.ndarray,
+    seed: int,
+    vocabulary: str = "",
+    facts: Mapping[str, str] | None = None,
+) -> UniChest:
+    """Builds a model with initial weights from the seed alone; leaves torch's generator as it was.
+
+    Args:
+        settings: Shape of the model.
+        findings: Names of the findings it knows.
+        finding_embeddings: Their text embeddings (F,D).
+        seed: Seed of the initial weights.
+        vocabulary: Text of the vocabulary file, kept in the model folder.
+        facts: Facts for the model card.
+
+    Raises:
+        SettingsError: the embeddings do not fit the names or the model's width.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = UniChest(settings=settings, findings=tuple(findings), finding_embeddings=finding_embeddings)
+    model.vocabulary = vocabulary
+    model.facts = dict(facts or {})
+    return model
+
+
+def _fetch(model_id: str, name: str, hub_options: Mapping[str, Any]) -> Path:
+    if Path(model_id).is_dir():
+        path = Path(model_id) / name
+        if not path.is_file():
+            raise MissingArtefact(f"{path}: this file of the model folder is missing")
+        return path
+    try:
+        return Path(hf_hub_download(repo_id=model_id, filename=name, **hub_options))
+    except EntryNotFoundError as error:
+        raise MissingArtefact(f"{model_id}: the hub repository has no file {name}") from error

@@ -1,0 +1,41 @@
+"""Settings of the phantom sources."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unichest_kedro.errors import SettingsError
+from unichest_kedro.phantoms.differences import Differences
+
+
+class PhantomSettings(BaseModel):
+    """How many films, how large, from which seed, and how the sources differ.
+
+    `image_size` is the shorter side of a film in pixels before a source's own resolution (a factor of 0.9 to
+    1.2 at full strength). `n_jobs` is the number of processes, -1 for one per core; it never changes what is
+    drawn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images_per_source: int = Field(default=800, ge=24, le=1_000_000)
+    image_size: int = Field(default=128, ge=48, le=2048)
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    n_jobs: int = Field(default=-1, ge=-1)
+    differences: Differences = Differences()
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """Build the settings from a parameters file.
+
+        Raises:
+            SettingsError: A field is unknown or out of range; names the field, the value and what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
+            )
+            raise SettingsError(f"Settings of the phantoms: {faults}.") from None

@@ -1,0 +1,1 @@
+"""Radiology reports: sections, sentences, entities, negation, and the text the model is trained with."""

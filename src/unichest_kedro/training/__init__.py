@@ -1,0 +1,1 @@
+"""Training: batches, the one loop of both stages, resumable state, Conquer and Divide."""

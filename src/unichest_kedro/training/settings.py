@@ -1,0 +1,119 @@
+"""Settings of training, as they come from the parameters files; wrong values fail by name."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from unichest_kedro.imaging.augment import AugmentationSettings
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimiserSettings(_Settings):
+    """AdamW and its learning rate: linear warm-up, then cosine down to the minimum (METHOD.md, section 5).
+
+    `warmup_fraction` is the part of all steps that warms up. `weight_decay` spares biases and 1-d parameters.
+    """
+
+    learning_rate: float = Field(default=5e-5, gt=0)
+    min_learning_rate: float = Field(default=1e-6, ge=0)
+    warmup_learning_rate: float = Field(default=1e-6, ge=0)
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.02, ge=0)
+
+    @model_validator(mode="after")
+    def _peak_is_highest(self) -> Self:
+        for field in ("min_learning_rate", "warmup_learning_rate"):
+            if getattr(self, field) > self.learning_rate:
+                raise ValueError(
+                    f"{field} is {getattr(self, field)}; allowed is at most learning_rate {self.learning_rate}"
+                )
+        return self
+
+
+class PlateauSettings(_Settings):
+    """Stop when the mean validation AUROC has not risen by more than `min_delta` for `patience` epochs."""
+
+    patience: int = Field(ge=1)
+    min_delta: float = Field(default=0.0, ge=0, lt=1)
+
+
+class AsymmetricLossSettings(_Settings):
+    """Focusing powers and margin of the classification loss."""
+
+    gamma_negative: float = Field(default=6.0, ge=0)
+    gamma_positive: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.05, ge=0, lt=1)
+
+
+class TrainingSettings(_Settings):
+    """What both stages share.
+
+    `sampling` says how an epoch is drawn: `proportional` takes every image once; `balanced` gives every
+    source the same number of draws; `temperature` gives a source of n images a share proportional to n ** (1
+    / temperature). An epoch has as many draws as there are training images. `gradient_clip` is the largest
+    gradient norm, or none. `trackers` are names that accelerate knows. With `restart` a saved state is
+    ignored.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    accumulation: int = Field(default=1, ge=1)
+    num_workers: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_clip: float | None = Field(default=None, gt=0)
+    sampling: Literal["proportional", "balanced", "temperature"] = "proportional"
+    temperature: float = Field(default=2.0, ge=1)
+    seed: int = Field(default=42, ge=0)
+    optimiser: OptimiserSettings = OptimiserSettings()
+    classification: AsymmetricLossSettings = AsymmetricLossSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    plateau: PlateauSettings | None = None
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
+    restart: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """The settings on which the weights depend, flat: what a saved state must agree with."""
+        return flatten(self.model_dump(mode="json", exclude={"num_workers", "trackers", "restart"}))
+
+
+class ConquerSettings(TrainingSettings):
+    """Conquer: image encoder and main network; classification plus `contrastive_weight` * contrastive."""
+
+    contrastive_weight: float = Field(default=1.0, ge=0)
+
+
+class DivideSettings(TrainingSettings):
+    """Divide: main network, experts and gate, with the image encoder frozen.
+
+    `experts_from` says where the experts start: `random`, as in the paper, or from the `main` network.
+    """
+
+    main_ratio: float = Field(default=0.5, ge=0, le=1)
+    expert_ratio: float = Field(default=0.5, ge=0, le=1)
+    source_contrastive_weight: float = Field(default=1.0, ge=0)
+    source_contrastive_temperature: float = Field(default=1.0, gt=0)
+    experts_from: Literal["main", "random"] = "random"
+
+    @model_validator(mode="after")
+    def _ratios_sum_to_one(self) -> Self:
+        if abs(self.main_ratio + self.expert_ratio - 1) > 1e-6:
+            raise ValueError(
+                f"main_ratio {self.main_ratio} and expert_ratio {self.expert_ratio} must sum to 1, "
+                "so that their mixture is a probability"
+            )
+        return self
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns nested mappings into one level with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

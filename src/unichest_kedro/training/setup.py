@@ -1,0 +1,148 @@
+"""What a stage is, and the parts its run is made of: optimiser, batches, accelerator, trackers, identity."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from unichest_kedro.errors import SettingsError
+from unichest_kedro.models.unichest import UniChest, UniChestOutput
+from unichest_kedro.training.data import (
+    Batch,
+    EpochBatches,
+    EvaluationExamples,
+    TrainingData,
+    TrainingExamples,
+    collate,
+    sampling_exponent,
+)
+from unichest_kedro.training.settings import OptimiserSettings, TrainingSettings
+
+LOSS_TERMS = ("image", "text", "contrastive", "source_image", "source_text")
+"""Parts of the loss; the history has a column `loss_<name>` for each, NaN where a stage lacks it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What distinguishes one stage from the other.
+
+    Attributes:
+        name: For progress bars, trackers and error messages.
+        main_ratio: Weight of the main network's probabilities.
+        expert_ratio: Weight of the experts'; with 0 they are neither run nor trained.
+        trained: Names of the model's parts that are trained; all else is frozen and in evaluation mode.
+        loss_terms: Weighted parts of the loss by name (of `LOSS_TERMS`), from the outputs, the batch and the
+            labels (B,Q) of the findings asked.
+        settings: Of the training.
+    """
+
+    name: str
+    main_ratio: float
+    expert_ratio: float
+    trained: tuple[str, ...]
+    loss_terms: Callable[[UniChestOutput, Batch, Tensor], dict[str, Tensor]]
+    settings: TrainingSettings
+
+
+def make_optimiser(parameters: list[nn.Parameter], settings: OptimiserSettings) -> torch.optim.AdamW:
+    """AdamW without weight decay on biases and other parameters of fewer than two dimensions."""
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    spared = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def stage_seed(seed: int, name: str) -> int:
+    """A 32-bit seed for a named part of a run, so that parts do not repeat each other's draws."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "big")
+
+
+def choose_parameters(model: UniChest, trained: tuple[str, ...]) -> list[nn.Parameter]:
+    """Lets only the named parts of the model have gradients, and returns their parameters."""
+    model.requires_grad_(False)
+    for name in trained:
+        part = model.get_parameter(name) if name == "logit_scale" else model.get_submodule(name)
+        part.requires_grad_(True)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def make_epoch_batches(data: TrainingData, settings: TrainingSettings, seed: int) -> EpochBatches:
+    """The training images as batches per epoch, drawn as the settings say."""
+    rows = data.rows("train")
+    exponent = sampling_exponent(settings.sampling, settings.temperature)
+    return EpochBatches(rows, data.source_of[rows], settings.batch_size, exponent, seed)
+
+
+def make_loaders(
+    data: TrainingData, batches: EpochBatches, image_size: int, settings: TrainingSettings, seed: int
+) -> tuple[DataLoader, DataLoader]:
+    """Loaders of the augmented training batches and of the validation images."""
+    common: dict[str, Any] = {
+        "generator": torch.Generator(),  # or each loader would draw from the generator that dropout uses
+        "num_workers": settings.num_workers,
+        "persistent_workers": settings.num_workers > 0,
+        "pin_memory": settings.device == "auto" and torch.cuda.is_available(),
+        "collate_fn": collate,
+    }
+    train = TrainingExamples(data, image_size, settings.augmentation, seed)
+    validation = EvaluationExamples(data, data.rows("val"), image_size)
+    return (
+        DataLoader(train, batch_sampler=batches, **common),
+        DataLoader(validation, batch_size=2 * settings.batch_size, **common),
+    )
+
+
+def make_accelerator(settings: TrainingSettings, log_folder: Path | None) -> Accelerator:
+    """Device, precision, accumulation and trackers (none without a folder for them)."""
+    # accelerate keeps one state per process and refuses a second precision; the stages may differ in theirs.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        mixed_precision=settings.precision,
+        gradient_accumulation_steps=settings.accumulation,
+        cpu=settings.device == "cpu",
+        log_with=list(settings.trackers) if log_folder is not None else None,
+        project_dir=log_folder,
+    )
+
+
+def start_trackers(accelerator: Accelerator, stage: Stage, identity: Mapping[str, Any]) -> None:
+    """Starts the trackers, if there are any, and gives them the settings."""
+    if accelerator.log_with:
+        plain = {
+            name: value if isinstance(value, int | float | str) else str(value) for name, value in identity.items()
+        }
+        accelerator.init_trackers(stage.name, config=plain)
+
+
+def identity_of(model: UniChest, data: TrainingData, stage: Stage) -> dict[str, Any]:
+    """All that the stage's weights depend on, flat: settings, data and starting weights."""
+    own = {"stage": stage.name, "weights at the start": model.fingerprint()}
+    return own | stage.settings.identity() | data.fingerprints()
+
+
+def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
+    """Checks what can be checked before any work.
+
+    Raises:
+        SettingsError: model and texts differ in width, the precision needs another device, or the model does
+            not know a finding that is asked.
+    """
+    width = data.text_embeddings.shape[1]
+    if width != model.settings.width:
+        raise SettingsError(
+            f"width: the model's is {model.settings.width}, the text embeddings have {width}; make them equal"
+        )
+    on_cpu = stage.settings.device == "cpu" or not torch.cuda.is_available()
+    if stage.settings.precision == "fp16" and on_cpu:
+        raise SettingsError("precision: 'fp16' needs a CUDA device; on CPU 'no' and 'bf16' work")
+    model.queries_for(data.asked)

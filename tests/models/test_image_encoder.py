@@ -1,0 +1,87 @@
+"""Backbones of every kind give patches in reading order; unknown ones are refused by name."""
+
+import pytest
+import torch
+
+from unichest_kedro.errors import SettingsError
+from unichest_kedro.models.image_encoder import ImageEncoder
+
+
+@pytest.mark.parametrize(
+    ("backbone", "patches"), [("test_resnet", 9), ("test_vit", 36), ("test_convnext", 9), ("resnet10t", 9)]
+)
+def test_shapes(backbone: str, patches: int) -> None:
+    encoder = ImageEncoder(backbone, width=20, image_size=96)
+    features = encoder(torch.rand(2, 1, 96, 96))
+    assert features.patches.shape == (2, patches, 20)
+    torch.testing.assert_close(features.pooled, features.patches.mean(1))
+
+
+def test_projection_is_linear_relu_linear_of_each_patch() -> None:
+    encoder = ImageEncoder("test_resnet", width=20).eval()
+    images = torch.rand(2, 3, 64, 96)
+    normalised = (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    maps = encoder.backbone.forward_features(normalised)
+    first, _, second = encoder.project
+    patches = encoder(images).patches
+    for number, (row, column) in enumerate((r, c) for r in range(2) for c in range(3)):
+        hidden = torch.relu(first.weight @ maps[0, :, row, column] + first.bias)
+        torch.testing.assert_close(patches[0, number], second.weight @ hidden + second.bias)
+
+
+def test_prefix_tokens_are_dropped() -> None:
+    encoder = ImageEncoder("test_vit", width=20, image_size=32).eval()
+    images = torch.rand(1, 3, 32, 32)
+    tokens = encoder.backbone.forward_features((images - encoder.mean) / encoder.std)
+    assert tokens.shape[1] == 5
+    torch.testing.assert_close(encoder(images).patches, encoder.project(tokens[:, 1:]))
+
+
+def test_one_channel_is_three_equal_ones() -> None:
+    encoder = ImageEncoder("test_resnet", width=20).eval()
+    grey = torch.rand(2, 1, 64, 64)
+    torch.testing.assert_close(encoder(grey).patches, encoder(grey.expand(-1, 3, -1, -1)).patches)
+
+
+def test_no_parameter_is_left_out_of_the_forward_pass() -> None:
+    for backbone in ("test_resnet", "test_vit", "resnet10t", "regnetx_002"):
+        encoder = ImageEncoder(backbone, width=20, image_size=64)
+        encoder(torch.rand(2, 1, 64, 64)).pooled.sum().backward()
+        assert [name for name, p in encoder.named_parameters() if p.grad is None] == [], backbone
+
+
+@pytest.mark.parametrize(("reduction", "patches"), [(32, 4), (16, 16), (8, 64)])
+def test_a_cut_backbone_keeps_more_patches_and_trains_all_it_has(reduction: int, patches: int) -> None:
+    encoder = ImageEncoder("resnet10t", 8, reduction=reduction)
+    features = encoder(torch.rand(2, 1, 64, 64))
+    assert features.patches.shape == (2, patches, 8)
+    features.pooled.sum().backward()
+    assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
+
+
+def test_a_cut_backbone_is_the_beginning_of_the_whole_one() -> None:
+    whole = ImageEncoder("resnet10t", 8).eval()
+    cut = ImageEncoder("resnet10t", 8, reduction=16).eval()
+    state = whole.backbone.state_dict()
+    cut.backbone.load_state_dict({name: state[name] for name in cut.backbone.state_dict()})
+    stages = []
+    whole.backbone.layer3.register_forward_hook(lambda module, inputs, output: stages.append(output))
+    images = torch.rand(1, 3, 64, 64)
+    whole.backbone.forward_features(images)
+    torch.testing.assert_close(cut.backbone(images)[-1], stages[0])
+
+
+def test_impossible_cuts_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"reduction: 4 is none of those of backbone 'test_vit'|cannot be cut"):
+        ImageEncoder("test_vit", 8, reduction=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("resnet51", "resnet50"), ("qqqqqqqq", "list_models"), ("hf-hub:a/b", "timm knows")]
+)
+def test_unknown_backbone(name: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=hint) as error:
+        ImageEncoder(name)
+    assert f"'{name}'" in str(error.value)

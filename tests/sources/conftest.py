@@ -1,0 +1,188 @@
+"""Small hand-made folders in each source's official layout; the images are empty files."""
+
+import csv
+import gzip
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from unichest_kedro.sources.base import IngestionSettings
+from unichest_kedro.sources.labels import CHEXPERT_LABELS, VINDR_LABELS
+
+Rows = Sequence[Sequence[object]]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Rows) -> None:
+    stream = io.StringIO()
+    csv.writer(stream).writerows([header, *rows])
+    content = stream.getvalue().encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+@pytest.fixture
+def settings() -> IngestionSettings:
+    return IngestionSettings(val_fraction=0.2, seed=7)
+
+
+NIH_HEADER = [
+    "Image Index",
+    "Finding Labels",
+    "Follow-up #",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+]
+
+
+@pytest.fixture
+def chestxray14(tmp_path: Path) -> Path:
+    """Ten train patients of one or two films, two test patients; split image folders; boxes."""
+    root = tmp_path / "CXR8"
+    rows = [[f"{p:08d}_000.png", "No Finding", 0, p, f"{50 + p:03d}Y", "F", "PA"] for p in range(1, 11)]
+    rows.append(["00000001_001.png", "Effusion|Pleural_Thickening", 1, 1, "411Y", "M", "AP"])
+    rows.append(["00000011_000.png", "Hernia", 0, 11, "006M", "M", "AP"])
+    rows.append(["00000012_000.png", "Infiltration|Nodule", 0, 12, "61", "", ""])
+    write_csv(root / "Data_Entry_2017.csv", [*NIH_HEADER, ""], [[*row, ""] for row in rows])
+    names = [str(row[0]) for row in rows]
+    (root / "train_val_list.txt").write_text("\n".join(names[:11]))
+    (root / "test_list.txt").write_text("\n".join(names[11:]) + "\n")
+    touch(root, *(f"images_001/images/{name}" for name in names[:6]))
+    touch(root, *(f"images_002/images/{name}" for name in names[6:]))
+    header = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]", "", "", ""]
+    boxes = [
+        ["00000012_000.png", "Infiltrate", 10.5, 20, 30, 40.25],
+        ["00000099_000.png", "Mass", 1, 2, 3, 4],
+    ]
+    write_csv(root / "BBox_List_2017.csv", header, boxes)
+    return root
+
+
+CHEXPERT_HEADER = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_LABELS]
+
+
+def chexpert_row(path: str, **labels: object) -> list[object]:
+    view = "Frontal" if "frontal" in path else "Lateral"
+    answers = [labels.get(label.replace(" ", "_"), "") for label in CHEXPERT_LABELS]
+    return [path, "Female", 60, view, "AP" if view == "Frontal" else "", *answers]
+
+
+MakeChexpert = Callable[..., Path]
+
+
+@pytest.fixture
+def make_chexpert(tmp_path: Path) -> MakeChexpert:
+    def make(release: str = "CheXpert-v1.0-small", tables: Sequence[str] = ("train", "valid", "test")) -> Path:
+        root = tmp_path / release
+        films = {
+            "train": [f"train/patient{p:05d}/study1/view1_frontal.jpg" for p in range(1, 11)]
+            + ["train/patient00001/study2/view2_lateral.jpg"],
+            "valid": ["valid/patient64541/study1/view1_frontal.jpg"],
+            "test": [
+                "test/patient64741/study1/view1_frontal.jpg",
+                "test/patient64741/study1/view2_lateral.jpg",
+            ],
+        }
+        for table in tables:
+            touch(root, *films[table])
+            rows = [chexpert_row(f"{release}/{film}", Edema=1.0, Pneumonia=-1.0, Fracture=0.0) for film in films[table]]
+            write_csv(root / f"{table}.csv", CHEXPERT_HEADER, rows)
+        return root
+
+    return make
+
+
+MIMIC = "mimic-cxr-2.0.0"
+
+
+@pytest.fixture
+def mimic_cxr(tmp_path: Path) -> Path:
+    """Four patients over all three official splits, one study with two views, one study without report."""
+    root = tmp_path / "mimic-cxr-jpg"
+    films = [
+        ("aa", 10000032, 50414267, "train", "PA"),
+        ("bb", 10000032, 50414267, "train", "LATERAL"),
+        ("cc", 10000764, 57375967, "train", "AP"),
+        ("dd", 10000898, 50771383, "validate", "AP LLD"),
+        ("ee", 11000935, 51178377, "test", ""),
+    ]
+    write_csv(
+        root / f"{MIMIC}-split.csv.gz",
+        ["dicom_id", "study_id", "subject_id", "split"],
+        [[dicom, study, patient, split] for dicom, patient, study, split, _ in films],
+    )
+    write_csv(
+        root / f"{MIMIC}-metadata.csv.gz",
+        ["dicom_id", "subject_id", "study_id", "PerformedProcedureStepDescription", "ViewPosition", "Rows"],
+        [[dicom, patient, study, "CHEST (PA AND LAT)", view, 3056] for dicom, patient, study, _, view in films],
+    )
+    labels = sorted(CHEXPERT_LABELS)
+    answers = {
+        50414267: {"No Finding": 1.0},
+        57375967: {"Edema": -1.0, "Pneumonia": 1.0},
+        50771383: {"Edema": 0.0},
+    }
+    rows = [
+        [patient, study, *(answers[study].get(label, "") for label in labels)]
+        for patient, study in ((10000032, 50414267), (10000764, 57375967), (10000898, 50771383))
+    ]
+    write_csv(root / f"{MIMIC}-chexpert.csv.gz", ["subject_id", "study_id", *labels], rows)
+    for dicom, patient, study, _, _ in films:
+        touch(root, f"files/p{str(patient)[:2]}/p{patient}/s{study}/{dicom}.jpg")
+        if dicom != "ee":
+            report = root / f"files/p{str(patient)[:2]}/p{patient}/s{study}.txt"
+            report.write_text(f"FINDINGS: study {study}.\n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def vindr_cxr(tmp_path: Path) -> Path:
+    """Ten train films of three readers, two test films of the consensus, and their boxes."""
+    root = tmp_path / "vindr-cxr"
+
+    def answers(*present: str) -> list[int]:
+        return [int(label in present) for label in VINDR_LABELS]
+
+    rows = []
+    for film in range(10):
+        for reader in range(3):
+            calls = answers("Cardiomegaly", "ILD") if reader <= film % 3 else answers("No finding")
+            rows.append([f"{film:032x}", f"R{reader + 1}", *calls])
+    write_csv(root / "annotations/image_labels_train.csv", ["image_id", "rad_ID", *VINDR_LABELS], rows)
+    test = [[f"{film:032x}", *answers("Tuberculosis")] for film in (100, 101)]
+    write_csv(root / "annotations/image_labels_test.csv", ["image_id", *VINDR_LABELS], test)
+    corners = ["x_min", "y_min", "x_max", "y_max"]
+    boxes = [
+        [f"{0:032x}", "R1", "Cardiomegaly", 691, 1375, 1653, 1831],
+        [f"{0:032x}", "R2", "No finding", *[""] * 4],
+    ]
+    write_csv(root / "annotations/annotations_train.csv", ["image_id", "rad_ID", "class_name", *corners], boxes)
+    box = [f"{100:032x}", "Nodule/Mass", 1, 2, 3.5, 4]
+    write_csv(root / "annotations/annotations_test.csv", ["image_id", "class_name", *corners], [box])
+    touch(root, *(f"train/{film:032x}.dicom" for film in range(10)))
+    touch(root, *(f"test/{film:032x}.dicom" for film in (100, 101)))
+    return root
+
+
+@pytest.fixture
+def edit() -> Callable[[Path, str, str], None]:
+    """Replace text in a table, gzipped or not; the text must be there."""
+
+    def replace(path: Path, old: str, new: str) -> None:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        assert old in text
+        changed = text.replace(old, new).encode()
+        path.write_bytes(gzip.compress(changed) if path.suffix == ".gz" else changed)
+
+    return replace

@@ -1,0 +1,139 @@
+import csv
+import logging
+
+import numpy as np
+import pytest
+
+from unichest_kedro.errors import SourceError
+from unichest_kedro.schemas import NATIVE_PREFIX
+from unichest_kedro.sources import IngestionSettings, ingest, list_images
+from unichest_kedro.sources.labels import CHEXPERT_LABELS
+
+VALUES = {"": None, "1.0": 1.0, "0.0": 0.0, "-1.0": -1.0}
+
+
+def test_columns(make_chexpert, settings):
+    studies = ingest("chexpert", make_chexpert(), settings).studies.set_index("path")
+    row = studies.loc["train/patient00001/study2/view2_lateral.jpg"]
+    assert (row["image_id"], row["patient_id"], row["study_id"]) == (
+        "train/patient00001/study2/view2_lateral.jpg",
+        "patient00001",
+        "patient00001/study2",
+    )
+    assert (row["view"], row["sex"], row["age"], row["readers"]) == ("lateral", "F", 60, 1)
+    assert (row["native:Edema"], row["native:Pneumonia"], row["native:Fracture"]) == (1, -1, 0)
+    assert np.isnan(row["native:Atelectasis"])
+    assert studies.loc["train/patient00002/study1/view1_frontal.jpg", "view"] == "frontal"
+
+
+def splits(studies):
+    return {split: set(rows["split_origin"]) for split, rows in studies.groupby("split")}
+
+
+def test_splits_with_all_tables(make_chexpert, settings):
+    studies = ingest("chexpert", make_chexpert(), settings).studies
+    assert splits(studies) == {"train": {"official"}, "val": {"official"}, "test": {"official"}}
+    assert set(studies.loc[studies["split"] == "val", "patient_id"]) == {"patient64541"}
+
+
+def test_without_test_table_valid_is_the_test_split(make_chexpert, settings):
+    studies = ingest("chexpert", make_chexpert(tables=["train", "valid"]), settings).studies
+    assert splits(studies) == {
+        "train": {"official"},
+        "val": {"cut from train by patient, 20%, seed 7"},
+        "test": {"official valid.csv, used as test"},
+    }
+
+
+def test_train_table_alone(make_chexpert, settings, caplog):
+    with caplog.at_level(logging.WARNING):
+        studies = ingest("chexpert", make_chexpert(tables=["train"]), settings).studies
+    assert set(splits(studies)) == {"train", "val"}
+    assert "no test split" in caplog.text
+
+
+def test_published_test_labels(make_chexpert, settings):
+    root = make_chexpert(tables=["train", "valid", "test"])
+    (root / "test.csv").unlink()
+    films = ["test/patient64741/study1/view1_frontal.jpg", "test/patient64741/study1/view2_lateral.jpg"]
+    with (root / "test_labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["Path", *CHEXPERT_LABELS])
+        writer.writerows([film, *["1.0"] * 14] for film in films)
+    studies = ingest("chexpert", root, settings).studies
+    test = studies[studies["split"] == "test"]
+    assert test["path"].tolist() == films and test["view"].tolist() == ["frontal", "lateral"]
+    assert test["sex"].tolist() == ["", ""] and test["age"].isna().all()
+    assert set(studies.loc[studies["split"] == "val", "split_origin"]) == {"official"}
+
+
+@pytest.mark.parametrize("release", ["CheXpert-v1.0-small", "CheXpert-v1.0"])
+def test_release_folder_inside_or_above_the_root(make_chexpert, settings, release):
+    inside = ingest("chexpert", make_chexpert(release), settings).studies
+    above = ingest("chexpert", make_chexpert(release).parent, settings).studies
+    assert above["path"].tolist() == [f"{release}/{path}" for path in inside["path"]]
+    assert above.drop(columns="path").equals(inside.drop(columns="path"))
+
+
+def test_root_folder_of_another_name(make_chexpert, settings):
+    root = make_chexpert()
+    renamed = root.rename(root.with_name("my_films"))
+    assert ingest("chexpert", renamed, settings).studies["path"].str.startswith("train/").sum() == 11
+
+
+def test_tables_beside_the_release_folder(make_chexpert, settings):
+    root = make_chexpert()
+    for name in ("train.csv", "valid.csv", "test.csv"):
+        (root / name).rename(root.parent / name)
+    assert ingest("chexpert", root.parent, settings).studies["path"].str.startswith(root.name).all()
+
+
+def test_paths_that_cannot_be_used(make_chexpert, settings, edit):
+    root = make_chexpert()
+    edit(root / "train.csv", "CheXpert-v1.0-small/train/patient00003/", "../../patient00003/")
+    edit(root / "train.csv", "train/patient00004/", "train/nobody/")
+    quarantine = ingest("chexpert", root, settings).quarantine
+    assert quarantine["reason"].tolist() == [
+        "path is not <split>/patient<number>/study<number>/<file>",
+        "path leaves the root",
+    ]
+
+
+def test_value_that_is_no_label(make_chexpert, settings, edit):
+    root = make_chexpert()
+    edit(root / "valid.csv", "-1.0", "maybe")
+    with pytest.raises(SourceError, match=r"valid.csv: line 2: column 'Pneumonia' holds 'maybe'"):
+        ingest("chexpert", root, settings)
+
+
+def test_patient_in_two_tables(make_chexpert, settings, edit):
+    root = make_chexpert()
+    edit(root / "valid.csv", "patient64541", "patient00002")
+    with pytest.raises(SourceError, match=r"1 patient\(s\) are in two splits, for example patient00002"):
+        ingest("chexpert", root, settings)
+
+
+def test_same_image_twice(make_chexpert, settings, edit):
+    root = make_chexpert()
+    edit(root / "train.csv", "patient00003", "patient00002")
+    with pytest.raises(SourceError, match=r"listed more than once, for example train/patient00002/study1"):
+        ingest("chexpert", root, settings)
+
+
+def test_full_training_table(real):
+    listing, _, rejected = list_images("chexpert", real / "chexpert", IngestionSettings())
+    assert len(listing) == 223_414 and rejected.empty
+    with (real / "chexpert/train.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert listing["image_id"].tolist() == [row["Path"].split("/", 1)[1] for row in rows]
+    assert listing["patient_id"].tolist() == [row["Path"].split("/")[2] for row in rows]
+    assert listing["patient_id"].nunique() == 64_540
+    assert listing["view"].tolist() == [row["Frontal/Lateral"].lower() for row in rows]
+    assert listing["sex"].tolist() == [{"Female": "F", "Male": "M"}.get(row["Sex"], "") for row in rows]
+    for label in CHEXPERT_LABELS:
+        column = listing[NATIVE_PREFIX + label]
+        values = column.astype(object).where(column.notna(), None)
+        assert values.tolist() == [VALUES[row[label]] for row in rows]
+    val = listing[listing["split"] == "val"]
+    assert val["patient_id"].nunique() == 6_454
+    assert not set(val["patient_id"]) & set(listing.loc[listing["split"] == "train", "patient_id"])
