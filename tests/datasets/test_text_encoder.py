@@ -27,7 +27,7 @@ def test_failed_save_keeps_the_former_encoder(tmp_path, encoders, monkeypatch):
     dataset.save(encoders[0])
 
     def half(self, folder):
-        folder.mkdir()
+
         (folder / "config.json").write_text("{}")
         raise OSError("disk full")
 

@@ -11,12 +11,10 @@ from unichest_kedro.reports import training_text
 from unichest_kedro.reports.entities import Entity, Sentence
 from unichest_kedro.reports.training_text import (
     TextSettings,
-    distinct_texts,
     label_texts,
     report_text,
     training_texts,
 )
-from unichest_kedro.schemas import Texts
 
 SYNONYMS = {"pleural effusion": ("effusion",), "pneumonia": (), "COPD": ()}
 PROMPTS = {"pleural effusion": "pleural effusion", "pneumonia": "pneumonia", "COPD": "chronic lung disease"}
@@ -92,29 +90,6 @@ def test_label_texts_agree_with_a_slow_loop():
 
 def test_no_rows_at_all():
     assert texts_of([], np.zeros((0, 3))) == []
-
-
-def test_distinct_texts_agree_with_a_slow_loop():
-    texts = {
-        "a": pd.Series(["x", "", "y", "x"], index=[5, 6, 7, 8], dtype="str"),
-        "b": pd.Series([], dtype="str"),
-        "c": pd.Series(["z", "y", ""], dtype="str"),
-    }
-    table, rows = distinct_texts(texts)
-    slow = list(dict.fromkeys(text for series in texts.values() for text in series if text))
-    assert table["text"].tolist() == slow
-    Texts.validate(table)
-    for source, series in texts.items():
-        assert rows[source].dtype == np.int64
-        assert rows[source].tolist() == [slow.index(text) if text else -1 for text in series]
-
-
-def test_distinct_texts_of_nothing():
-    for texts in ({}, {"a": pd.Series(["", ""], dtype="str")}):
-        table, rows = distinct_texts(texts)
-        assert len(table) == 0
-        assert table["text"].dtype == "str"
-        assert {source: row.tolist() for source, row in rows.items()} == {source: [-1, -1] for source in texts}
 
 
 def test_mistakes_are_named():

@@ -33,7 +33,7 @@ class ArrayDataset(AbstractDataset[np.ndarray, np.ndarray]):
             load_args: arguments of `numpy.load`; `mmap_mode: null` reads the array into memory.
             metadata: anything other tools want to know (kedro viz reads its layer here).
         """
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self._load_args = {**self.DEFAULT_LOAD_ARGS, **(load_args or {}), "allow_pickle": False}
         self.metadata = metadata
 
@@ -43,13 +43,13 @@ class ArrayDataset(AbstractDataset[np.ndarray, np.ndarray]):
         Raises:
             DatasetError: if the file is missing or is not a whole array.
         """
-        if not self._path.is_file():
-            raise DatasetError(f"There is no array at {self._path}; run the pipeline that makes it first.")
+        if not self._filepath.is_file():
+            raise DatasetError(f"There is no array at {self._filepath}; run the pipeline that makes it first.")
         try:
-            return np.load(self._path, **self._load_args)
+            return np.load(self._filepath, **self._load_args)
         except (ValueError, EOFError, OSError) as error:
             raise DatasetError(
-                f"{self._path} is not a whole .npy file ({error}); delete it and make it again."
+                f"{self._filepath} is not a whole .npy file ({error}); delete it and make it again."
             ) from error
 
     def save(self, data: np.ndarray) -> None:
@@ -60,20 +60,20 @@ class ArrayDataset(AbstractDataset[np.ndarray, np.ndarray]):
         """
         if not isinstance(data, np.ndarray) or data.dtype.hasobject:
             kind = f"array of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
-            raise DatasetError(f"{self._path} holds a numpy array of numbers or text, not {kind}.")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_name(f".{self._path.name}.{uuid4().hex}.part")
+            raise DatasetError(f"{self._filepath} holds a numpy array of numbers or text, not {kind}.")
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        part = self._filepath.with_name(f".{self._filepath.name}.{uuid4().hex}.part")
         try:
             with part.open("wb") as file:
                 np.save(file, data, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self._path)
+            part.replace(self._filepath)
         finally:
             part.unlink(missing_ok=True)
 
     def _exists(self) -> bool:
-        return self._path.is_file()
+        return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path), "load_args": self._load_args}
+        return {"filepath": str(self._filepath), "load_args": self._load_args}

@@ -20,20 +20,20 @@ class FolderDataset(AbstractDataset[NoReturn, Path]):
             filepath: the folder, relative to the project or absolute.
             metadata: anything other tools want to know (kedro viz reads its layer here).
         """
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:
         """Return the folder, which exists afterwards."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        return self._path
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        return self._filepath
 
     def save(self, data: NoReturn) -> NoReturn:
         """Refuse: nodes write into the folder themselves."""
-        raise DatasetError(f"{self._path} is a working folder: a node takes it as an input and writes into it.")
+        raise DatasetError(f"{self._filepath} is a working folder: a node takes it as an input and writes into it.")
 
     def _exists(self) -> bool:
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self._filepath)}

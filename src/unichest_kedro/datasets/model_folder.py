@@ -18,18 +18,18 @@ class ModelFolderDataset(AbstractDataset[UniChest, UniChest]):
     """
 
     def __init__(
-        self, *, filepath: str, text_encoder: str | None = None, metadata: dict[str, Any] | None = None
+        self, *, filepath: str, text_encoder: dict[str, str] | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
         """Remember the folders.
 
         Args:
             filepath: the model folder.
-            text_encoder: folder of the text encoder the model was trained with; copied into the model folder, so
-                that any finding can be asked for in words. None: the model knows its own findings only.
+            text_encoder: `{filepath: folder}` of the text encoder the model was trained with; it is copied into the
+                model folder, so that any finding can be asked for in words. None: the model knows its own findings.
             metadata: anything other tools want to know.
         """
         self._filepath = Path(filepath)
-        self._text_encoder = Path(text_encoder) if text_encoder else None
+        self._text_encoder = Path(text_encoder["filepath"]) if text_encoder else None
         self.metadata = metadata
 
     def load(self) -> UniChest:

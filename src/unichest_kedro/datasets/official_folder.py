@@ -26,25 +26,25 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
     def __init__(
         self,
         *,
+        filepath: str,
         source: str,
         roots: dict[str, str] | None,
         phantoms: dict[str, Any],
-        phantom_folder: str,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Remember where to look.
 
         Args:
+            filepath: folder of the source's phantom, where it is needed.
             source: key of the source, e.g. "chexpert".
             roots: the user's mapping of source keys to folders; empty or None for the phantoms.
             phantoms: settings of the phantoms (`PhantomSettings`).
-            phantom_folder: folder that holds one phantom folder per source.
             metadata: anything other tools want to know.
         """
         self._source = source
         self._roots = roots or {}
         self._phantoms = phantoms
-        self._phantom_folder = Path(phantom_folder)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> SourceFolder:
@@ -55,7 +55,7 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         """
         if not self._roots:
             settings = PhantomSettings.checked(self._phantoms)
-            root = make_phantoms(self._source, self._phantom_folder / self._source, settings)
+            root = make_phantoms(self._source, self._filepath, settings)
             return SourceFolder(self._source, root, phantom=True)
         if self._source not in self._roots:
             raise SettingsError(
@@ -72,4 +72,4 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": self._source, "root": self._roots.get(self._source, str(self._phantom_folder))}
+        return {"source": self._source, "root": self._roots.get(self._source, str(self._filepath))}

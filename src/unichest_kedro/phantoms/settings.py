@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from unichest_kedro.errors import SettingsError
 from unichest_kedro.phantoms.differences import Differences
@@ -24,6 +24,13 @@ class PhantomSettings(BaseModel):
     seed: int = Field(default=42, ge=0, lt=2**32)
     n_jobs: int = Field(default=-1, ge=-1)
     differences: Differences = Differences()
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _some_workers(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("0 means no process; allowed are a number of processes, or -1 for one per core")
+        return value
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:

@@ -115,25 +115,6 @@ def label_texts(labels: pd.DataFrame, prompts: Mapping[str, str]) -> pd.Series:
     return pd.Series(texts[row_of.ravel()], index=labels.index, dtype="str")
 
 
-def distinct_texts(texts: Mapping[str, pd.Series]) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Collect each distinct text once over all sources.
-
-    Args:
-        texts: source to its training texts.
-
-    Returns:
-        The table of schema `Texts`, in order of first appearance, and for each source the row number of each
-        of its texts, int64, -1 where the text is "".
-    """
-    parts = [series.to_numpy(dtype=object) for series in texts.values()]
-    everything = np.concatenate(parts) if parts else np.array([], dtype=object)
-    everything[everything == ""] = None
-    codes, distinct = pd.factorize(everything)
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    rows = dict(zip(texts, np.split(codes.astype(np.int64), ends), strict=True)) if parts else {}
-    return pd.DataFrame({"text": pd.Series(distinct, dtype="str")}), rows
-
-
 def _phrases(sentence: Sentence) -> list[str]:
     return [
         entity_phrase(entity.text.lower(), negated=entity.negated, uncertain=entity.uncertain)

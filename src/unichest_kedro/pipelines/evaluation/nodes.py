@@ -34,7 +34,7 @@ MODELS = {"conquer": "Conquer", "continued": "Conquer continued", "unichest": "C
 """Title of each model in tables and figures, in their order."""
 
 DESCRIPTIONS = {
-    "conquer": "One network on all sources, stopped at its plateau.",
+    "conquer": "One network on all sources together.",
     "continued": "Control: the same network trained on for as many steps as Divide takes.",
     "unichest": "Main network and gated experts; the image encoder stays frozen.",
 }
