@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format viz jupyter bench clean help
+.PHONY: demo test lint format viz jupyter bench seeds clean help
 
 help:
 	@echo "make demo     run everything on the embedded phantoms; ends with a table and an HTML report"
@@ -43,6 +43,7 @@ jupyter: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/ingestion.py
 
 seeds: $(INSTALLED)
 	$(BIN)/python benchmarks/seeds.py

@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
-import pytest
+# One thread: the tests' tensors are tiny, and threads that wait for each other cost many times their work.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
 

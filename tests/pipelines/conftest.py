@@ -11,8 +11,8 @@ import yaml
 
 SMALL = {
     "imaging": {"image_size": 48, "n_jobs": 2},
-    "text_encoder": {"epochs": 2},
-    "model": {"backbone": "test_resnet", "layers": 1},
+    "text_encoder": {"steps": 20},
+    "model": {"image_size": 48, "layers": 1},
     "conquer": {"epochs": 2, "batch_size": 32},
     "divide": {"epochs": 1, "batch_size": 32},
     "evaluation": {"resamples": 50},
@@ -34,9 +34,15 @@ def copy_project(project: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_project(project, tmp_path_factory) -> Path:
+def clone(project) -> Callable[[Path], Path]:
+    """Copy the project into a new folder and return that."""
+    return lambda target: copy_project(project, target)
+
+
+@pytest.fixture(scope="session")
+def small_project(clone, tmp_path_factory) -> Path:
     """The project with tiny phantoms and a tiny model, nothing run yet."""
-    root = copy_project(project, tmp_path_factory.mktemp("small") / "project")
+    root = clone(tmp_path_factory.mktemp("small") / "project")
     (root / "conf/local/parameters.yml").write_text(yaml.safe_dump(SMALL))
     (root / "conf/local/globals.yml").write_text(yaml.safe_dump({"phantoms": PHANTOMS}))
     return root

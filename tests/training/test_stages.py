@@ -299,6 +299,11 @@ def test_accumulation_counts_optimiser_steps(
     assert result.steps == 2 * 2  # six batches: one step of four, one of two
 
 
+def test_automatic_precision_is_float32_without_a_gpu(conquer_settings: Make) -> None:
+    settings = conquer_settings(precision="auto", device="cpu")
+    assert setup.make_accelerator(settings, None).mixed_precision == "no"
+
+
 def test_bf16_and_trackers(model: UniChest, data: TrainingData, conquer_settings: Make, tmp_path: Path) -> None:
     settings = conquer_settings(precision="bf16", trackers=("tensorboard",), epochs=1)
     result = train_conquer(model, data, settings, tmp_path / "state", tmp_path / "logs")

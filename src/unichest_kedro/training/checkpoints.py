@@ -1,7 +1,6 @@
 """Resumable state of a stage in a folder: whole or not there, whenever the process is killed.
 
-Layout: `identity.json` (what the state belongs to), `best-0003.safetensors` (best weights, of epoch 3) and
-    one
+Layout: `identity.json` (what the state belongs to), `best-0003.safetensors` (best weights, of epoch 3) and one
 folder `epoch-0007/` (weights, optimiser, progress of the last epoch). Each is written under a temporary name
 and renamed when complete; what is no longer needed is deleted afterwards.
 """

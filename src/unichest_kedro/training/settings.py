@@ -63,7 +63,7 @@ class TrainingSettings(_Settings):
     accumulation: int = Field(default=1, ge=1)
     num_workers: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu"] = "auto"
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "no"
     gradient_clip: float | None = Field(default=None, gt=0)
     sampling: Literal["proportional", "balanced", "temperature"] = "proportional"
     temperature: float = Field(default=2.0, ge=1)

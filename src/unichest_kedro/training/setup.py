@@ -107,12 +107,18 @@ def make_accelerator(settings: TrainingSettings, log_folder: Path | None) -> Acc
     # accelerate keeps one state per process and refuses a second precision; the stages may differ in theirs.
     AcceleratorState._reset_state()
     return Accelerator(
-        mixed_precision=settings.precision,
+        mixed_precision=_precision(settings),
         gradient_accumulation_steps=settings.accumulation,
         cpu=settings.device == "cpu",
         log_with=list(settings.trackers) if log_folder is not None else None,
         project_dir=log_folder,
     )
+
+
+def _precision(settings: TrainingSettings) -> str:
+    if settings.precision != "auto":
+        return settings.precision
+    return "no" if settings.device == "cpu" or not torch.cuda.is_available() else "bf16"
 
 
 def start_trackers(accelerator: Accelerator, stage: Stage, identity: Mapping[str, Any]) -> None:
