@@ -43,6 +43,7 @@ jupyter: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/phantoms.py
 	$(BIN)/python benchmarks/ingestion.py
 
 seeds: $(INSTALLED)
