@@ -105,7 +105,8 @@ def test_model_folder_says_what_it_is(evaluated):
     folder = evaluated[0] / "data/06_models/unichest"
     names = {p.name for p in folder.iterdir()}
     assert {"model.safetensors", "config.json", "vocabulary.yml", "README.md", "text_encoder"} <= names
-    json.loads((folder / "config.json").read_text())
+    assert json.loads((folder / "config.json").read_text())["settings"]["image_size"] == 48
+    assert "phantoms of mimic_cxr" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def conquer(
     """
     words = Vocabulary.from_mapping(vocabulary)
     data = _training_data(examples, text_embeddings, words, tables)
-    model = build_unichest(model_settings, words.findings, prompt_embeddings, seed, words.to_yaml(), _facts(data, seed))
+    model = build_unichest(
+        model_settings, words.findings, prompt_embeddings, seed, words.to_yaml(), _facts(data, tables, seed)
+    )
     return _timed(lambda: train_conquer(model, data, seeded(settings, seed), checkpoints, log_folder))
 
 
@@ -60,7 +62,7 @@ def divide(
         The model with the weights of its best epoch; one row per epoch; how the stage ended.
     """
     data = _training_data(examples, text_embeddings, Vocabulary.from_mapping(vocabulary), tables)
-    model.facts = _facts(data, seed)
+    model.facts = _facts(data, tables, seed)
     return _timed(lambda: train_divide(model, data, seeded(settings, seed), checkpoints, log_folder))
 
 
@@ -83,7 +85,7 @@ def continue_conquering(
         The model with the weights of its best epoch; one row per epoch; how the stage ended.
     """
     data = _training_data(examples, text_embeddings, Vocabulary.from_mapping(vocabulary), tables)
-    model.facts = _facts(data, seed)
+    model.facts = _facts(data, tables, seed)
     settings = seeded(conquer_settings, seed)
     epochs = divided["epochs"]
     return _timed(lambda: continue_conquer(model, data, settings, divide_settings, checkpoints, log_folder, epochs))
@@ -103,10 +105,11 @@ def _training_data(
     )
 
 
-def _facts(data: TrainingData, seed: int) -> dict[str, str]:
-    """Return what the model card says of the training data."""
+def _facts(data: TrainingData, tables: dict[str, Any], seed: int) -> dict[str, str]:
+    """Return what the model card says of the training data, phantoms called phantoms."""
     counts = data.examples.query("split == 'train'")["source"].value_counts()
-    trained_on = ", ".join(f"{source} ({counts.get(source, 0):,} films)" for source in data.sources)
+    kinds = {source: "phantoms of " if folder.phantom else "" for source, folder in by_source(tables, "root").items()}
+    trained_on = ", ".join(f"{kinds[source]}{source} ({counts.get(source, 0):,} films)" for source in data.sources)
     return {"Trained on": trained_on, "Findings asked in training": ", ".join(data.asked), "Seed": str(seed)}
 
 
