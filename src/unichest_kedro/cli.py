@@ -5,6 +5,7 @@ are for the user, not for the developer, so the message stands alone; `--verbose
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ def _with_plain_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a click callback so that a user's error ends the command with its message and exit code 1."""
 
     def wrapped(*args: Any, verbose_errors: bool, **kwargs: Any) -> Any:
+        # `--pipeline` is this project's documented way; Kedro would announce its retirement at every run.
+        warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
         try:
             return callback(*args, **kwargs)
         except Exception as error:

@@ -5,6 +5,7 @@ takes for whole, and artefacts made from phantoms would pass for a user's own on
 keeps a small journal beside the data against both.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -166,9 +167,12 @@ def _is_running(pid: str) -> bool:
 
 
 def _origin_of(source: str, config: dict[str, Any]) -> str:
-    """Return where a source's data come from: its folder, or the phantoms of these settings."""
+    """Return where a source's data come from: its folder, or the phantoms with a digest of their settings."""
     root = (config.get("sources") or {}).get(source)
-    return str(root) if root else f"phantoms {json.dumps(config['phantoms'], sort_keys=True)}"
+    if root:
+        return str(root)
+    settings = json.dumps(config["phantoms"], sort_keys=True)
+    return f"phantoms (settings {hashlib.sha256(settings.encode()).hexdigest()[:8]})"
 
 
 def _in_words(origins: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,10 @@ from unichest_kedro.evaluation.style import finding_title, source_title
 
 FILM_PIXELS = 288
 """Longer side of an embedded film; the page is for looking, not for reading films."""
+
+SCREEN_DPI = 96
+EM_PIXELS = 16
+"""CSS's inch and the browser's default em, in pixels."""
 
 QUARANTINE_ROWS = 40
 """Kinds of quarantine reasons shown; the rest is counted."""
@@ -179,7 +184,7 @@ def _views(content: ReportContent) -> dict[str, object]:
         "model_rows": _records(content.models),
         "gate_rows": _records(gate_summary(content.gates)) if len(content.gates) else [],
         "gate_sources": _records(gate_table(content.gates)) if len(content.gates) else [],
-        "pictures": {name: (_png(figure), CAPTIONS[name]) for name, figure in content.figures.items()},
+        "pictures": {name: _picture(figure, CAPTIONS[name]) for name, figure in content.figures.items()},
         "film_rows": [(source, list(_film_rows(content.films, source))) for source in _film_sources(content)],
         "marks": MARKS,
     }
@@ -245,12 +250,25 @@ def _film_rows(films: tuple[Film, ...], source: str) -> Iterator[tuple[Film, str
             yield film, _film_png(film.image)
 
 
-def _png(figure: Figure | bytes) -> str:
-    if isinstance(figure, bytes):
-        return _data_uri(figure)
+class Picture(NamedTuple):
+    """A figure on the page: its data URI, its caption, and the width in em beyond which it is not enlarged."""
+
+    address: str
+    caption: str
+    largest: float
+
+
+def _picture(figure: Figure | bytes, caption: str) -> Picture:
+    png = figure if isinstance(figure, bytes) else _png(figure)
+    with Image.open(io.BytesIO(png)) as image:
+        inches = image.width / image.info.get("dpi", (SCREEN_DPI, SCREEN_DPI))[0]
+    return Picture(_data_uri(png), caption, round(inches * SCREEN_DPI / EM_PIXELS, 1))
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return _data_uri(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _film_png(image: np.ndarray) -> str:
