@@ -10,7 +10,8 @@ from kedro_datasets.text import TextDataset
 
 from unichest_kedro import hooks
 from unichest_kedro.errors import MissingArtefact, SettingsError
-from unichest_kedro.hooks import ArtefactHook, Journal
+from unichest_kedro.hooks import ArtefactHook
+from unichest_kedro.journal import Journal, Record, digest_of
 
 DEAD = "999999999"
 
@@ -35,10 +36,12 @@ def hook(tmp_path):
     return made
 
 
-def saved(hook, catalog, name):
-    hook.before_dataset_saved(name, node=None)
-    catalog.save(name, "whole")
-    hook.after_dataset_saved(name, node=None)
+def saved(hook, catalog, name, *parents, content="whole"):
+    node = Node(lambda *values: content, list(parents), name, name=name)
+    hook.after_catalog_created(catalog)
+    hook.before_dataset_saved(name, node)
+    catalog.save(name, content)
+    hook.after_dataset_saved(name, node)
 
 
 def run_of(*nodes):
@@ -56,10 +59,83 @@ def test_a_dataset_whose_writer_died_is_removed(tmp_path, hook, catalog, caplog)
 
 def test_a_dataset_that_another_run_is_writing_is_left_alone(tmp_path, hook, catalog):
     catalog.save("examples", "growing")
-    Journal(tmp_path / "data").open("examples")  # this very process is alive
+    hook.before_dataset_saved("examples", node=None)
+    (tmp_path / "data/.journal/examples.writing").write_text(str(os.getppid()))
     hook.after_catalog_created(catalog)
     assert catalog.exists("examples")
-    assert (tmp_path / "data/.journal/examples.writing").read_text() == str(os.getpid())
+    assert (tmp_path / "data/.journal/examples.writing").exists()
+
+
+def test_a_killed_writer_of_the_same_process_id_counts_as_gone(hook, catalog):
+    catalog.save("examples", "half")
+    hook.before_dataset_saved("examples", node=None)  # a container gives the next run the same id
+    hook.after_catalog_created(catalog)
+    assert not catalog.exists("examples")
+
+
+def test_a_dataset_that_is_replaced_as_a_whole_survives_a_kill(hook, catalog):
+    catalog.save("examples", "the former one")
+    catalog.get("examples").saves_whole = True
+    hook.before_dataset_saved("examples", node=None)
+    hook.after_catalog_created(catalog)
+    assert catalog.load("examples") == "the former one"
+
+
+def test_an_input_older_than_what_it_was_made_from_is_refused(hook, catalog, monkeypatch):
+    saved(hook, catalog, "chexpert_studies", content="first")
+    saved(hook, catalog, "examples", "chexpert_studies")
+    saved(hook, catalog, "conquer_model", "examples")
+    saved(hook, catalog, "chexpert_studies", content="second")
+    stages = {"text": run_of((["chexpert_studies"], "examples")), "conquer": run_of((["examples"], "conquer_model"))}
+    monkeypatch.setattr(hooks, "pipelines", stages)
+    with pytest.raises(SettingsError, match=r"'conquer_model' .* run `kedro run --pipelines=text,conquer` first"):
+        hook.before_pipeline_run({}, run_of((["conquer_model"], "report")), catalog)
+
+
+def test_the_same_content_made_again_is_not_a_change(hook, catalog):
+    saved(hook, catalog, "chexpert_studies", content="first")
+    saved(hook, catalog, "examples", "chexpert_studies")
+    saved(hook, catalog, "chexpert_studies", content="first")
+    hook.before_pipeline_run({}, run_of((["examples"], "conquer_model")), catalog)
+
+
+def test_going_on_remakes_what_is_stale_and_keeps_the_rest(hook, catalog, caplog):
+    saved(hook, catalog, "chexpert_studies", content="first")
+    saved(hook, catalog, "examples", "chexpert_studies")
+    saved(hook, catalog, "conquer_model", "examples")
+    saved(hook, catalog, "chexpert_studies", content="second")  # and then the run was stopped
+    whole = run_of(([], "chexpert_studies"), (["chexpert_studies"], "examples"), (["examples"], "conquer_model"))
+    hook.before_pipeline_run({"only_missing_outputs": True}, whole, catalog)
+    assert [catalog.exists(n) for n in ("chexpert_studies", "examples", "conquer_model")] == [True, False, False]
+    assert "Removed 'conquer_model'" in caplog.text
+
+
+def test_a_file_that_no_pipeline_makes_is_named(tmp_path, hook, monkeypatch):
+    monkeypatch.setattr(hooks, "pipelines", {"text": run_of((["vocabulary"], "prompts"))})
+    catalog = DataCatalog({"vocabulary": TextDataset(filepath=str(tmp_path / "typo.yml")), "prompts": MemoryDataset()})
+    with pytest.raises(MissingArtefact, match=r"there is no file .*typo\.yml: correct the path in globals\.yml"):
+        hook.before_pipeline_run({}, run_of((["vocabulary"], "prompts")), catalog)
+
+
+def test_digest_of_a_folder_sees_names_and_content(tmp_path):
+    (tmp_path / "a").write_text("1")
+    first = digest_of(tmp_path)
+    assert digest_of(tmp_path) == first
+    (tmp_path / "a").rename(tmp_path / "b")
+    second = digest_of(tmp_path)
+    (tmp_path / "b").write_text("2")
+    assert len({first, second, digest_of(tmp_path)}) == 3
+    assert digest_of(tmp_path / "nothing") is None
+
+
+def test_staleness_is_found_through_many_generations(tmp_path):
+    journal = Journal(tmp_path)
+    journal.open("x")
+    for number in range(30):  # each made from all before it: a naive walk would take 2**30 steps
+        parents = {f"n{k}": f"d{k}" for k in range(number)} | {"file": "old"}
+        journal.record(f"n{number}", Record({}, f"d{number}", parents))
+    assert journal.stale("n29", lambda name: "old") == set()
+    assert len(journal.stale("n29", lambda name: "new")) == 30
 
 
 def test_a_finished_dataset_is_kept(hook, catalog):

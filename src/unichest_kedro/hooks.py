@@ -1,8 +1,8 @@
 """What happens around a run: the active sources are noted, artefacts are guarded, the result is printed.
 
 Kedro's datasets write in place. A run killed while one is written would leave a file that `--only-missing-outputs`
-takes for whole, and artefacts made from phantoms would pass for a user's own once `sources` is set. `ArtefactHook`
-keeps a small journal beside the data against both.
+takes for whole; artefacts made from phantoms would pass for a user's own once `sources` is set; and a table of row
+numbers would quietly point into a store that was remade. `ArtefactHook` keeps a journal beside the data against all.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from kedro.pipeline.node import Node
 
 from unichest_kedro.active_sources import sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
+from unichest_kedro.journal import Journal, Record, digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +43,13 @@ class ActiveSourcesHook:
 
 
 class ArtefactHook:
-    """Guards what is on disk: nothing half-written, nothing made from other data, nothing missing unnoticed."""
+    """Guards what is on disk: nothing half-written, nothing stale, nothing made from other data, nothing missing."""
 
     def __init__(self) -> None:
         """Start without a project; `after_context_created` brings it."""
         self._journal = Journal(Path("data"))
         self._origin: dict[str, str] = {}
+        self._catalog: CatalogProtocol | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -59,25 +61,32 @@ class ArtefactHook:
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol) -> None:
         """Remove what a killed run left half-written, so that it counts as missing."""
+        self._catalog = catalog
         for name in self._journal.interrupted():
-            _remove_artefact(catalog, name)
+            # A dataset that is replaced as a whole is still the old one, which is judged by what it was made from.
+            if not getattr(catalog.get(name), "saves_whole", False):
+                self._remove(name, "the run that was writing it did not finish")
             self._journal.close(name)
-            logger.warning("Removed '%s': the run that was writing it did not finish.", name)
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Stop before any work when an input is missing or was made from other data.
+        """Stop before any work when an input is missing, stale or made from other data; remake what is stale.
 
         Raises:
             MissingArtefact: naming the pipeline to run first.
-            SettingsError: naming the artefact and both origins.
+            SettingsError: naming the artefact and what is wrong with it.
         """
+        self._catalog = catalog
         needed = _persisted(pipeline.inputs())
         missing = [name for name in needed if not catalog.exists(name)]
         if missing:
-            raise MissingArtefact(_what_to_run_first(missing, run_params))
+            raise MissingArtefact(_what_to_run_first(missing, run_params, catalog))
         kept = _persisted(pipeline.all_outputs()) if run_params.get("only_missing_outputs") else []
-        self._check_origin(name for name in [*needed, *kept] if catalog.exists(name))
+        kept = [name for name in kept if catalog.exists(name)]
+        self._check_origin([*needed, *kept])
+        self._check_stale(needed)
+        for name in [name for name in kept if self._stale(name)]:
+            self._remove(name, "what it was made from has changed since")
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -86,84 +95,87 @@ class ArtefactHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Note that a dataset is whole and which data it was made from."""
-        self._journal.record(dataset_name, self._sources_of(dataset_name))
+        """Note that a dataset is whole and what it was made from."""
+        parents = {name: self._digest(name) for name in _persisted(node.inputs)}
+        known = {name: digest for name, digest in parents.items() if digest is not None}
+        digest = digest_of(self._path(dataset_name)) or ""
+        self._journal.record(dataset_name, Record(self._sources_of(dataset_name), digest, known))
         self._journal.close(dataset_name)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Say so when something that this run left alone is older than what this run made."""
+        old = [name for name in _persisted(pipeline.all_outputs()) if self._stale(name)]
+        if old:
+            advice = "`kedro run --only-missing-outputs` makes them anew"
+            logger.warning("%s: made from what has changed since; %s.", ", ".join(old), advice)
 
     def _sources_of(self, dataset_name: str) -> dict[str, str]:
         own = {s: o for s, o in self._origin.items() if dataset_name.startswith(f"{s}_")}
         return own or self._origin
 
+    def _path(self, name: str) -> Path:
+        return Path(str(getattr(self._catalog.get(name), "_filepath", "") or os.devnull))
+
+    def _digest(self, name: str) -> str | None:
+        """Return the digest of an artefact, or of a file that the user keeps (the vocabulary); None for a folder."""
+        record = self._journal.recorded(name)
+        return record.digest if record is not None else self._digest_of_input(name)
+
+    def _digest_of_input(self, name: str) -> str | None:
+        path = self._path(name)
+        return digest_of(path) if path.is_file() else None
+
+    def _stale(self, name: str) -> set[str]:
+        return self._journal.stale(name, self._digest_of_input)
+
+    def _remove(self, name: str, reason: str) -> None:
+        path = self._path(name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+        logger.warning("Removed '%s': %s.", name, reason)
+
     def _check_origin(self, names: Iterable[str]) -> None:
         for name in names:
-            recorded = self._journal.recorded(name)
-            if recorded is not None and recorded != self._sources_of(name):
+            record = self._journal.recorded(name)
+            if record is not None and record.sources != self._sources_of(name):
                 raise SettingsError(
-                    f"'{name}' was made from {_in_words(recorded)}, but the configuration now says "
+                    f"'{name}' was made from {_in_words(record.sources)}, but the configuration now says "
                     f"{_in_words(self._sources_of(name))}: run `kedro run --pipeline=pretrain` without "
                     "--only-missing-outputs, so that everything is made from the same data."
+                )
+
+    def _check_stale(self, names: Iterable[str]) -> None:
+        for name in names:
+            stale = self._stale(name)
+            if stale:
+                stages = [s for s in STAGES[:-2] if s in pipelines and stale & pipelines[s].all_outputs()]
+                raise SettingsError(
+                    f"'{name}' was made from artefacts that have changed since: run "
+                    f"`kedro run --pipelines={','.join(stages or ['pretrain'])}` first, so that all belong together."
                 )
 
 
 class SummaryHook:
     """Prints the short table and the report's place at the end of a run that made them."""
 
+    def __init__(self) -> None:
+        """Start with nothing written."""
+        self._written = False
+
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Note that this run wrote the summary."""
+        self._written |= dataset_name == "summary"
+
+    @hook_impl
+    def after_pipeline_run(self, catalog: CatalogProtocol) -> None:
         """Print the summary, if this run wrote one."""
-        if "summary" in pipeline.all_outputs() and catalog.exists("summary"):
+        if self._written:
             click.echo(f"\n{catalog.load('summary')}\nReport: {catalog.get('report')._filepath}")
-
-
-class Journal:
-    """What is being written (one file per dataset) and what each finished dataset was made from (one table)."""
-
-    def __init__(self, data: Path) -> None:
-        """Keep the journal in the folder `.journal` of the data folder."""
-        self._folder = data / ".journal"
-        self._origins = self._folder / "origins.json"
-
-    def open(self, name: str) -> None:
-        """Note that this process is writing `name`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._marker(name).write_text(str(os.getpid()))
-
-    def close(self, name: str) -> None:
-        """Note that `name` is no longer being written."""
-        self._marker(name).unlink(missing_ok=True)
-
-    def interrupted(self) -> list[str]:
-        """Return the datasets whose writer is gone."""
-        markers = sorted(self._folder.glob("*.writing"))
-        return [marker.stem for marker in markers if not _is_running(marker.read_text())]
-
-    def record(self, name: str, origins: dict[str, str]) -> None:
-        """Note what `name` was made from."""
-        table = self._table() | {name: origins}
-        temporary = self._origins.with_suffix(".tmp")
-        temporary.write_text(json.dumps(table, indent=1, sort_keys=True))
-        temporary.replace(self._origins)
-
-    def recorded(self, name: str) -> dict[str, str] | None:
-        """Return what `name` was made from, or None where nothing was noted."""
-        return self._table().get(name)
-
-    def _table(self) -> dict[str, dict[str, str]]:
-        return json.loads(self._origins.read_text()) if self._origins.is_file() else {}
-
-    def _marker(self, name: str) -> Path:
-        return self._folder / f"{name}.writing"
-
-
-def _is_running(pid: str) -> bool:
-    """Return whether a process of this id exists (an id that is no number counts as gone)."""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        self._written = False
 
 
 def _origin_of(source: str, config: dict[str, Any]) -> str:
@@ -183,23 +195,22 @@ def _persisted(names: Iterable[str]) -> list[str]:
     return sorted(n for n in names if n != "parameters" and not n.startswith("params:"))
 
 
-def _remove_artefact(catalog: CatalogProtocol, name: str) -> None:
-    """Delete the file or folder of a dataset; a dataset that keeps no file has nothing to delete."""
-    filepath = getattr(catalog.get(name), "_filepath", None)
-    if filepath is None:
-        return
-    path = Path(str(filepath))
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _what_to_run_first(missing: list[str], run_params: dict[str, Any]) -> str:
-    """Return the sentence that says which pipeline makes what is missing."""
+def _what_to_run_first(missing: list[str], run_params: dict[str, Any], catalog: CatalogProtocol) -> str:
+    """Return the sentence that says which pipeline makes what is missing, or that no pipeline can."""
     asked = ", ".join(run_params.get("pipeline_names") or ["this run"])
-    makers = [s for s in STAGES if s in pipelines and set(missing) <= pipelines[s].all_outputs()]
-    whole = [s for s in makers if not _persisted(pipelines[s].inputs())]
-    command = f"kedro run --pipeline={(whole or makers or ['pretrain'])[0]}"
+    made = set().union(*(pipelines[stage].all_outputs() for stage in STAGES if stage in pipelines))
+    for name in missing:
+        if name not in made:
+            path = getattr(catalog.get(name), "_filepath", "its place")
+            return f"{asked} needs {name}, but there is no file {path}: correct the path in globals.yml."
     shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    return f"{asked} needs {shown}, which {'is' if len(missing) == 1 else 'are'} not there yet: run `{command}` first."
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{asked} needs {shown}, which {verb} not there yet: run `kedro run --pipeline={_maker(missing)}` first."
+
+
+def _maker(missing: list[str]) -> str:
+    """Return the smallest pipeline that makes all of these from what is there without them."""
+    makers = [stage for stage in STAGES if stage in pipelines and set(missing) <= pipelines[stage].all_outputs()]
+    made = set().union(*(pipelines[stage].all_outputs() for stage in STAGES if stage in pipelines))
+    whole = [stage for stage in makers if not made & pipelines[stage].inputs()]
+    return (whole or makers or ["pretrain"])[0]

@@ -131,10 +131,11 @@ def mimic_cxr(tmp_path: Path) -> Path:
         50414267: {"No Finding": 1.0},
         57375967: {"Edema": -1.0, "Pneumonia": 1.0},
         50771383: {"Edema": 0.0},
+        51178377: {},
     }
     rows = [
         [patient, study, *(answers[study].get(label, "") for label in labels)]
-        for patient, study in ((10000032, 50414267), (10000764, 57375967), (10000898, 50771383))
+        for patient, study in dict.fromkeys((patient, study) for _, patient, study, _, _ in films)
     ]
     write_csv(root / f"{MIMIC}-chexpert.csv.gz", ["subject_id", "study_id", *labels], rows)
     for dicom, patient, study, _, _ in films:

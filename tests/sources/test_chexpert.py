@@ -67,6 +67,17 @@ def test_published_test_labels(make_chexpert, settings):
     assert set(studies.loc[studies["split"] == "val", "split_origin"]) == {"official"}
 
 
+def test_published_test_labels_are_found_from_the_folder_above(make_chexpert, settings):
+    root = make_chexpert()
+    (root / "test.csv").rename(root / "test_labels.csv")
+    table = (root / "test_labels.csv").read_text().replace(f"{root.name}/test/", "test/")
+    (root / "test_labels.csv").write_text(table)
+    studies, _, quarantine = ingest("chexpert", root.parent, settings)
+    assert quarantine.empty
+    assert studies.loc[studies["split"] == "test", "path"].str.startswith(f"{root.name}/test/").all()
+    assert (studies["split"] == "test").sum() == 2
+
+
 @pytest.mark.parametrize("release", ["CheXpert-v1.0-small", "CheXpert-v1.0"])
 def test_release_folder_inside_or_above_the_root(make_chexpert, settings, release):
     inside = ingest("chexpert", make_chexpert(release), settings).studies

@@ -64,6 +64,14 @@ def test_image_without_a_split(mimic_cxr, settings, edit):
     assert "without a split" in quarantine["reason"].iloc[0]
 
 
+def test_a_study_without_a_row_of_labels_is_unknown_and_not_negative(mimic_cxr, settings, edit):
+    edit(mimic_cxr / "mimic-cxr-2.0.0-chexpert.csv.gz", "11000935,51178377,,,,,,,,,,,,,,\r\n", "")
+    studies, _, quarantine = ingest("mimic_cxr", mimic_cxr, settings)
+    assert "ee" not in set(studies["image_id"])
+    assert quarantine["image_id"].tolist() == ["ee"]
+    assert "in no row of mimic-cxr-2.0.0-chexpert.csv" in quarantine["reason"].iloc[0]
+
+
 def test_tables_that_disagree(mimic_cxr, settings, edit):
     edit(mimic_cxr / "mimic-cxr-2.0.0-split.csv.gz", "cc,57375967,10000764", "cc,57375967,10000765")
     with pytest.raises(SourceError, match=r"metadata.csv.gz: 1 images of another patient .* for example cc"):

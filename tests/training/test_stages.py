@@ -181,9 +181,31 @@ def test_a_killed_run_continues_to_the_same_weights(
     resumed = train(model, data, settings, folder, on_epoch_end=note_last(folder))
     assert last_weights["killed"] == last_weights["whole"], "weights after the last epoch"
     assert resumed.model.fingerprint() == whole.model.fingerprint(), "weights of the best epoch"
-    columns = [name for name in whole.history if name != "images_per_second"]
+    columns = [name for name in whole.history if name not in ("images_per_second", "seconds")]
     pd.testing.assert_frame_equal(resumed.history[columns], whole.history[columns])
-    assert not folder.exists(), "a finished stage leaves no state"
+
+
+def test_a_finished_stage_is_not_trained_again_unless_something_changed(
+    model: UniChest, data: TrainingData, conquer_settings: Make, tmp_path: Path
+) -> None:
+    trained: list[int] = []
+    count = lambda row: trained.append(row["epoch"])  # noqa: E731
+    first = train_conquer(model, data, conquer_settings(epochs=2), tmp_path, on_epoch_end=count)
+    again = train_conquer(model, data, conquer_settings(epochs=2), tmp_path, on_epoch_end=count)
+    assert trained == [1, 2]
+    assert again.model.fingerprint() == first.model.fingerprint()
+    pd.testing.assert_frame_equal(again.history, first.history)
+    train_conquer(model, data, conquer_settings(epochs=2, batch_size=6), tmp_path, on_epoch_end=count)
+    assert trained == [1, 2, 1, 2]
+
+
+def test_films_are_never_enlarged(model: UniChest, data: TrainingData, conquer_settings: Make, tmp_path: Path) -> None:
+    class SmallStore(list):
+        image_size = model.settings.image_size - 1
+
+    small = replace(data, stores={source: SmallStore(store) for source, store in data.stores.items()})
+    with pytest.raises(SettingsError, match=r"would only be enlarged; set imaging\.image_size"):
+        train_conquer(model, small, conquer_settings(), tmp_path)
 
 
 def test_state_of_other_settings_is_refused(

@@ -19,6 +19,9 @@ class ArrayDataset(AbstractDataset[np.ndarray, np.ndarray]):
 
     DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"mmap_mode": "r"}
 
+    saves_whole = True
+    """A killed save leaves the former content (see `hooks.ArtefactHook`)."""
+
     def __init__(
         self,
         *,

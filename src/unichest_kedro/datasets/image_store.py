@@ -12,6 +12,9 @@ from unichest_kedro.imaging.store import ImageStore
 class ImageStoreDataset(AbstractDataset[ImageStore, ImageStore]):
     """Saves and loads an image store by its manifest; the pixels stay in the store's part files."""
 
+    saves_whole = True
+    """A killed save leaves the former content (see `hooks.ArtefactHook`)."""
+
     def __init__(self, *, filepath: str, folder: str | None = None, metadata: dict[str, Any] | None = None) -> None:
         """Remember the places.
 

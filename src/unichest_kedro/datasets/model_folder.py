@@ -17,6 +17,9 @@ class ModelFolderDataset(AbstractDataset[UniChest, UniChest]):
     A save replaces the folder as a whole, so a killed run never leaves half a model.
     """
 
+    saves_whole = True
+    """A killed save leaves the former content (see `hooks.ArtefactHook`)."""
+
     def __init__(
         self, *, filepath: str, text_encoder: dict[str, str] | None = None, metadata: dict[str, Any] | None = None
     ) -> None:

@@ -16,6 +16,9 @@ class TextEncoderDataset(AbstractDataset[TextEncoder, TextEncoder]):
     The target is the former encoder or the new one, whole.
     """
 
+    saves_whole = True
+    """A killed save leaves the former content (see `hooks.ArtefactHook`)."""
+
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Remember the folder.
 

@@ -38,9 +38,9 @@ def read(root: Path, settings: IngestionSettings) -> SourceTables:
     Raises:
         SourceError: a table is missing, lacks a column, or holds a value it must not.
     """
-    parts = [_read_split(path, split, origin) for path, split, origin in _tables(root)]
+    parts = [_read_split(path, split, origin).assign(table=path.parent) for path, split, origin in _tables(root)]
     images = pd.concat(parts, ignore_index=True)
-    images["path"] = _prefix(root, images.pop("release")) + images["image_id"]
+    images["path"] = _prefix(root, images.pop("release"), images.pop("table")) + images["image_id"]
     named = images["patient_id"].notna()
     rejected = images[~named]
     listing = images[named].reset_index(drop=True)
@@ -113,7 +113,11 @@ def _ages(rows: pd.DataFrame, path: Path) -> pd.Series:
     return ages.where(ages.between(0, OLDEST_AGE), np.nan)
 
 
-def _prefix(root: Path, release: pd.Series) -> pd.Series:
-    """What goes before each image's path: its release folder, where that folder is inside the root."""
-    inside = {name: f"{name}/" if name and (root / name).is_dir() else "" for name in release.unique()}
-    return release.map(inside)
+def _prefix(root: Path, release: pd.Series, table: pd.Series) -> pd.Series:
+    """What goes before each image's path: its release folder, where that folder is inside the root.
+
+    Paths that name no release (those of the published test labels) are relative to their table's folder.
+    """
+    own = {folder: "" if folder == root else f"{folder.relative_to(root).as_posix()}/" for folder in table.unique()}
+    inside = {name: f"{name}/" if (root / name).is_dir() else "" for name in release.unique() if name}
+    return release.map(inside).where(release != "", table.map(own)).astype("str")

@@ -34,7 +34,7 @@ _SPLIT, _METADATA, _LABELS = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("split"
 
 
 def read(root: Path, settings: IngestionSettings) -> SourceTables:
-    """The listing of all images; an image of the metadata table without a split is rejected.
+    """The listing of all images; one without a split, or whose study has no row of labels, is rejected.
 
     Age and sex are not part of the release. The labels are the CheXpert labeler's, per study.
 
@@ -44,8 +44,11 @@ def read(root: Path, settings: IngestionSettings) -> SourceTables:
     images = _read_images(root)
     unassigned = images["split"].isna()
     rejected = images[unassigned]
-    images = images[~unassigned].reset_index(drop=True)
-    labels = _read_labels(root).reindex(images["study_id"]).reset_index(drop=True)
+    labels = _read_labels(root)
+    # Without a row in the labels table nothing is known of a study; a blank field would say "not mentioned".
+    unlabelled = images[~unassigned & ~images["study_id"].isin(labels.index)]
+    images = images[~unassigned & images["study_id"].isin(labels.index)].reset_index(drop=True)
+    labels = labels.reindex(images["study_id"]).reset_index(drop=True)
     listing = pd.DataFrame(
         {
             "image_id": images["dicom_id"],
@@ -60,12 +63,12 @@ def read(root: Path, settings: IngestionSettings) -> SourceTables:
             "readers": 1,
         }
     )
-    reason = f"in {_METADATA}, but without a split in {_SPLIT}"
-    return SourceTables(
-        pd.concat([listing, labels], axis=1),
-        no_boxes(),
-        rejected_rows(rejected["dicom_id"], _image_paths(rejected), reason),
+    reasons = (
+        (rejected, f"in {_METADATA}, but without a split in {_SPLIT}"),
+        (unlabelled, f"its study is in no row of {_LABELS}"),
     )
+    set_aside = [rejected_rows(rows["dicom_id"], _image_paths(rows), reason) for rows, reason in reasons]
+    return SourceTables(pd.concat([listing, labels], axis=1), no_boxes(), pd.concat(set_aside, ignore_index=True))
 
 
 def read_reports(root: Path, studies: pd.DataFrame) -> pd.Series:

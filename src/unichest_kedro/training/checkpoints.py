@@ -1,8 +1,8 @@
 """Resumable state of a stage in a folder: whole or not there, whenever the process is killed.
 
-Layout: `identity.json` (what the state belongs to), `best-0003.safetensors` (best weights, of epoch 3) and one
-folder `epoch-0007/` (weights, optimiser, progress of the last epoch). Each is written under a temporary name
-and renamed when complete; what is no longer needed is deleted afterwards.
+Layout: `identity.json` (what the state belongs to), `best-0003.safetensors` (best weights, of epoch 3), one folder
+`epoch-0007/` (weights, optimiser, progress of the last epoch), and `finished` once the stage is. Each is written under
+a temporary name and renamed when complete; what is no longer needed is deleted afterwards.
 """
 
 import json
@@ -21,6 +21,7 @@ from unichest_kedro.errors import TrainingError
 _WEIGHTS = "model.safetensors"
 _OPTIMISER = "optimiser.pt"
 _PROGRESS = "progress.json"
+_FINISHED = "finished"
 _PARTIAL = ".partial"
 
 
@@ -56,20 +57,35 @@ class Checkpoints:
         self.folder = folder
         self.identity = dict(identity)
 
+    def finish(self) -> None:
+        """Notes that the stage is finished: its result stays here until a run of other settings or data."""
+        (self.folder / _FINISHED).touch()
+
     def clear(self) -> None:
-        """Removes the state: the stage is finished, or is to start anew."""
+        """Removes the state: the stage is to start anew."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def resume(self) -> State | None:
         """The last complete state, or None where there is none.
 
+        A finished run of other settings, data or starting weights makes room; an unfinished one is not thrown away.
+
         Raises:
-            TrainingError: the state belongs to other settings, data or starting weights.
+            TrainingError: an unfinished state belongs to other settings, data or starting weights.
         """
         epochs = sorted(self.folder.glob("epoch-????"))
         if not epochs:
             return None
-        self._check_identity()
+        details = self._differences()
+        if details and (self.folder / _FINISHED).exists():
+            self.clear()
+            return None
+        if details:
+            raise TrainingError(
+                f"{self.folder}: the saved state of an unfinished run belongs to another run ({details}). "
+                "Put the old settings and data back to resume it, or delete this folder, or set "
+                "`restart: true` to train anew"
+            )
         last = epochs[-1]
         return State(
             weights=load_file(last / _WEIGHTS),
@@ -86,6 +102,7 @@ class Checkpoints:
             progress: How far the stage has come.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _FINISHED).unlink(missing_ok=True)
         self._write_identity()
         weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         if progress.best_epoch == progress.epoch:
@@ -130,18 +147,13 @@ class Checkpoints:
         partial.write_text(json.dumps(self.identity, indent=2, sort_keys=True))
         partial.replace(path)
 
-    def _check_identity(self) -> None:
+    def _differences(self) -> str:
+        """In what the saved identity differs from this run's, in words; "" where it does not."""
         saved = json.loads((self.folder / "identity.json").read_text())
         current = json.loads(json.dumps(self.identity))
         names = sorted(saved.keys() | current.keys())
         pairs = [(name, saved.get(name), current.get(name)) for name in names]
-        details = "; ".join(_difference(*pair) for pair in pairs if pair[1] != pair[2])
-        if details:
-            raise TrainingError(
-                f"{self.folder}: the saved state of an unfinished run belongs to another run ({details}). "
-                "Put the old settings and data back to resume it, or delete this folder, or set "
-                "`restart: true` to train anew"
-            )
+        return "; ".join(_difference(*pair) for pair in pairs if pair[1] != pair[2])
 
 
 def _difference(name: str, saved: Any, current: Any) -> str:

@@ -140,6 +140,7 @@ class TrainingData:
         labels = [np.ascontiguousarray(self.labels[source]) for source in self.sources]
         return {
             "data.examples": _digest(table),
+            "data.images": _digest(*(_store_digest(self.stores[source]) for source in self.sources)),
             "data.labels": _digest(*labels),
             "data.findings": _digest(np.array(self.findings, dtype=np.str_)),
             "data.text_embeddings": _digest(np.ascontiguousarray(self.text_embeddings)),
@@ -309,6 +310,12 @@ def _repeat(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
     # Whole permutations first: no image comes a third time before every image came twice.
     whole = [rng.permutation(rows) for _ in range(-(-count // len(rows)))]
     return np.concatenate(whole)[:count] if whole else rows[:0]
+
+
+def _store_digest(store: Store) -> np.ndarray:
+    """What says which pixels a store holds: its manifest, whose part names depend on the files and the size."""
+    manifest = getattr(store, "manifest", None)
+    return np.zeros(0) if manifest is None else pd.util.hash_pandas_object(manifest, index=False).to_numpy()
 
 
 def _digest(*arrays: np.ndarray) -> str:

@@ -78,7 +78,8 @@ def run_stage(
         model: Starting weights.
         data: What to train and validate on.
         stage: What to do.
-        folder: Where the resumable state lies while the stage runs; removed when it is finished.
+        folder: Where the resumable state lies. A finished stage leaves its result there, so that the same stage
+            with the same settings and data is not trained again.
         log_folder: Where trackers write; None for no trackers.
         stop_after: Stop after so many epochs of the schedule (not counted as a plateau).
         on_epoch_end: Called with the history's row after each epoch is saved.
@@ -89,17 +90,25 @@ def run_stage(
     """
     check_fits(model, data, stage)
     with _private_randomness():
-        return _Run(model, data, stage, folder, log_folder).to_end(stop_after, on_epoch_end)
+        return _Run(model, data, stage, folder, log_folder, stop_after).to_end(on_epoch_end)
 
 
 class _Run:
     """One stage under way: the prepared parts and the progress."""
 
     def __init__(
-        self, model: UniChest, data: TrainingData, stage: Stage, folder: Path, log_folder: Path | None
+        self,
+        model: UniChest,
+        data: TrainingData,
+        stage: Stage,
+        folder: Path,
+        log_folder: Path | None,
+        stop_after: int | None,
     ) -> None:
         self.data, self.stage, self.settings = data, stage, stage.settings
-        self.checkpoints = Checkpoints(folder, identity_of(model, data, stage))
+        self.last_epoch = min(self.settings.epochs, stop_after or self.settings.epochs)
+        identity = identity_of(model, data, stage) | {"last epoch": self.last_epoch}
+        self.checkpoints = Checkpoints(folder, identity)
         self.accelerator = make_accelerator(self.settings, log_folder)
         self.seed = stage_seed(self.settings.seed, stage.name)
         self.parameters = choose_parameters(model, stage.trained)
@@ -119,10 +128,9 @@ class _Run:
         self.steps = self.settings.epochs * math.ceil(len(self.train_loader) / self.settings.accumulation)
         start_trackers(self.accelerator, stage, self.checkpoints.identity)
 
-    def to_end(self, stop_after: int | None, on_epoch_end: EpochCallback | None) -> TrainingResult:
-        last = min(self.settings.epochs, stop_after or self.settings.epochs)
-        with self._bar(last) as bar:
-            while self.progress.epoch < last and not self._plateaued():
+    def to_end(self, on_epoch_end: EpochCallback | None) -> TrainingResult:
+        with self._bar(self.last_epoch) as bar:
+            while self.progress.epoch < self.last_epoch and not self._plateaued():
                 row = self._epoch(self.progress.epoch + 1, bar)
                 if on_epoch_end:
                     on_epoch_end(row)
@@ -132,7 +140,9 @@ class _Run:
         seed = stage_seed(self.seed, f"{epoch} {self.accelerator.process_index}")
         torch.manual_seed(seed)  # dropout
         self.generator.manual_seed(seed)
+        started = time.perf_counter()
         row = {"stage": self.stage.name, "epoch": epoch} | self._train(epoch, bar) | self._validate()
+        row["seconds"] = time.perf_counter() - started
         bar.set_postfix(loss=f"{row['loss']:.3g}", val_auroc=f"{row['val_auroc']:.4f}")
         self.accelerator.log(
             {name: value for name, value in row.items() if name not in ("stage", "epoch")}, step=row["step"]
@@ -265,7 +275,7 @@ class _Run:
         model.requires_grad_(True).eval()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self.checkpoints.clear()
+            self.checkpoints.finish()
         self.accelerator.end_training()
         if math.isnan(progress.best_auroc):
             logger.warning(

@@ -148,6 +148,13 @@ def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
         raise SettingsError(
             f"width: the model's is {model.settings.width}, the text embeddings have {width}; make them equal"
         )
+    for source, store in data.stores.items():
+        stored = getattr(store, "image_size", model.settings.image_size)
+        if stored < model.settings.image_size:
+            raise SettingsError(
+                f"image_size: the model's is {model.settings.image_size}, but the films of {source} are stored at "
+                f"{stored} pixels and would only be enlarged; set imaging.image_size to at least the model's"
+            )
     on_cpu = stage.settings.device == "cpu" or not torch.cuda.is_available()
     if stage.settings.precision == "fp16" and on_cpu:
         raise SettingsError("precision: 'fp16' needs a CUDA device; on CPU 'no' and 'bf16' work")

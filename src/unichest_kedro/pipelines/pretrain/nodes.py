@@ -1,7 +1,5 @@
 """Nodes of the pretrain stage."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,7 @@ def conquer(
     model = build_unichest(
         model_settings, words.findings, prompt_embeddings, seed, words.to_yaml(), _facts(data, tables, seed)
     )
-    return _timed(lambda: train_conquer(model, data, seeded(settings, seed), checkpoints, log_folder))
+    return _laid_out(train_conquer(model, data, seeded(settings, seed), checkpoints, log_folder))
 
 
 def divide(
@@ -63,7 +61,7 @@ def divide(
     """
     data = _training_data(examples, text_embeddings, Vocabulary.from_mapping(vocabulary), tables)
     model.facts = _facts(data, tables, seed)
-    return _timed(lambda: train_divide(model, data, seeded(settings, seed), checkpoints, log_folder))
+    return _laid_out(train_divide(model, data, seeded(settings, seed), checkpoints, log_folder))
 
 
 def continue_conquering(
@@ -88,7 +86,7 @@ def continue_conquering(
     model.facts = _facts(data, tables, seed)
     settings = seeded(conquer_settings, seed)
     epochs = divided["epochs"]
-    return _timed(lambda: continue_conquer(model, data, settings, divide_settings, checkpoints, log_folder, epochs))
+    return _laid_out(continue_conquer(model, data, settings, divide_settings, checkpoints, log_folder, epochs))
 
 
 def _training_data(
@@ -113,16 +111,14 @@ def _facts(data: TrainingData, tables: dict[str, Any], seed: int) -> dict[str, s
     return {"Trained on": trained_on, "Findings asked in training": ", ".join(data.asked), "Seed": str(seed)}
 
 
-def _timed(train: Callable[[], TrainingResult]) -> Trained:
-    """Run a stage and lay its result out as the three artefacts that are saved."""
-    started = time.perf_counter()
-    result = train()
+def _laid_out(result: TrainingResult) -> Trained:
+    """Lay a stage's result out as the three artefacts that are saved."""
     outcome = {
         "epochs": result.epochs,
         "steps": result.steps,
         "best_epoch": result.best_epoch,
         "best_auroc": result.best_auroc,
         "stopped": result.stopped,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(float(result.history["seconds"].sum()), 1),
     }
     return result.model, result.history, outcome
