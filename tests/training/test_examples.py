@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from unichest_kedro.errors import MissingArtefact
 from unichest_kedro.schemas import Examples
-from unichest_kedro.training.examples import join
+from unichest_kedro.training.examples import check_rows, join
 
 
 def tables():
@@ -41,3 +42,15 @@ def test_a_film_of_another_run_is_named():
     studies, labels, texts, distinct = tables()
     with pytest.raises(ValueError, match="film z of the image store is in no study or label table"):
         join(studies, SimpleNamespace(image_ids=pd.Index(["a", "z"])), labels, texts, distinct)
+
+
+def test_rows_that_point_at_other_films_are_refused():
+    studies, labels, texts, distinct = tables()
+    images = SimpleNamespace(image_ids=pd.Index(["c", "a", "d"]))
+    examples = join(studies, images, labels, texts, distinct)
+    check_rows(examples, {"chexpert": images}, {"chexpert": labels})
+    for ids in (["a", "c", "d"], ["c", "a"]):
+        with pytest.raises(MissingArtefact, match="chexpert were joined with other images or labels"):
+            check_rows(examples, {"chexpert": SimpleNamespace(image_ids=pd.Index(ids))}, {"chexpert": labels})
+    with pytest.raises(MissingArtefact, match="kedro run --pipelines=ingest,images,harmonise,text"):
+        check_rows(examples, {"chexpert": images}, {"chexpert": labels[::-1].reset_index(drop=True)})

@@ -1,7 +1,10 @@
 """The examples table: one row per usable image, pointing at pixels, labels and text."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
+from unichest_kedro.errors import MissingArtefact
 from unichest_kedro.imaging.store import ImageStore
 
 
@@ -45,3 +48,26 @@ def join(
             "text_row": pd.Index(distinct).get_indexer(text),
         }
     )
+
+
+def check_rows(examples: pd.DataFrame, images: Mapping[str, ImageStore], labels: Mapping[str, pd.DataFrame]) -> None:
+    """Check that the examples' row numbers point at their own films and labels.
+
+    Args:
+        examples: schema `Examples`.
+        images: image store of each source.
+        labels: schema `Labels` of each source.
+
+    Raises:
+        MissingArtefact: if a store or a label table is not the one the examples were joined with.
+    """
+    for source, part in examples.groupby("source", sort=False):
+        ids = part["image_id"].to_numpy()
+        tables = ((images[source].image_ids, "image_row"), (pd.Index(labels[source]["image_id"]), "label_row"))
+        for index, column in tables:
+            rows = part[column].to_numpy()
+            if rows.max() >= len(index) or (index.to_numpy()[rows] != ids).any():
+                raise MissingArtefact(
+                    f"the examples of {source} were joined with other images or labels than those that are there now: "
+                    "run `kedro run --pipelines=ingest,images,harmonise,text` first, so that all belong together"
+                )

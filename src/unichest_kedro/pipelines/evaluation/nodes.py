@@ -28,6 +28,7 @@ from unichest_kedro.imaging.store import ImagingSettings
 from unichest_kedro.models.device import pick_device
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.pipelines.per_source import by_source
+from unichest_kedro.training.examples import check_rows
 from unichest_kedro.vocabulary import Vocabulary
 
 MODELS = {"conquer": "Conquer", "continued": "Conquer continued", "unichest": "Conquer + Divide"}
@@ -185,13 +186,14 @@ def _score(
     settings: EvaluationSettings,
     tables: dict[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    labels = by_source(tables, "labels")
+    stores, labels = by_source(tables, "images"), by_source(tables, "labels")
+    check_rows(examples, stores, labels)
     words = Vocabulary.from_mapping(vocabulary)
     return score(
         model.to(pick_device(settings.device)),
         title,
         examples,
-        stores=by_source(tables, "images"),
+        stores=stores,
         labels=labels,
         findings_by_source={source: words.annotated(source) for source in labels},
         image_size=model.settings.image_size,

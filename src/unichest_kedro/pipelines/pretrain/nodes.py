@@ -10,6 +10,7 @@ from unichest_kedro.models.unichest import ModelSettings, UniChest, build_uniche
 from unichest_kedro.pipelines.per_source import by_source
 from unichest_kedro.pipelines.seeding import seeded
 from unichest_kedro.training.data import TrainingData
+from unichest_kedro.training.examples import check_rows
 from unichest_kedro.training.loop import TrainingResult
 from unichest_kedro.training.settings import ConquerSettings, DivideSettings
 from unichest_kedro.training.stages import continue_conquer, train_conquer, train_divide
@@ -92,10 +93,11 @@ def continue_conquering(
 def _training_data(
     examples: pd.DataFrame, text_embeddings: np.ndarray, words: Vocabulary, tables: dict[str, Any]
 ) -> TrainingData:
-    labels = by_source(tables, "labels")
+    stores, labels = by_source(tables, "images"), by_source(tables, "labels")
+    check_rows(examples, stores, labels)
     return TrainingData(
         examples=examples,
-        stores=by_source(tables, "images"),
+        stores=stores,
         labels={source: table[list(words.findings)].to_numpy(np.int8) for source, table in labels.items()},
         findings=words.findings,
         text_embeddings=text_embeddings,
