@@ -5,6 +5,7 @@ order of the batches and the augmentations.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,9 @@ def run(root: Path, seed: int) -> pd.DataFrame:
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise SystemExit(done.stdout[-4000:])
-    print(f"seed {seed}\n{(root / 'data/08_reporting/summary.txt').read_text()}", flush=True)
+    outcome = json.loads((root / "data/06_models/conquer_outcome.json").read_text())
+    print(f"seed {seed}: Conquer ended by {outcome['stopped']} after {outcome['epochs']} epochs", flush=True)
+    print((root / "data/08_reporting/summary.txt").read_text(), flush=True)
     return pd.read_csv(root / "data/08_reporting/headline.csv").assign(seed=seed)
 
 

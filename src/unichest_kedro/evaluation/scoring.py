@@ -53,7 +53,7 @@ class Films(Dataset):
     def __getitem__(self, index: int) -> torch.Tensor:
         """uint8 (1, size, size)."""
         film = self.resize(self.store[self.rows[index]], self.size)
-        return torch.from_numpy(np.ascontiguousarray(film))[None]
+        return torch.from_numpy(np.array(film))[None]  # a copy: stores hand out read-only views
 
 
 def score(
