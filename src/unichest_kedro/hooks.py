@@ -148,14 +148,14 @@ class ArtefactHook:
                 )
 
     def _check_stale(self, names: Iterable[str]) -> None:
-        for name in names:
-            stale = self._stale(name)
-            if stale:
-                stages = [s for s in STAGES[:-2] if s in pipelines and stale & pipelines[s].all_outputs()]
-                raise SettingsError(
-                    f"'{name}' was made from artefacts that have changed since: run "
-                    f"`kedro run --pipelines={','.join(stages or ['pretrain'])}` first, so that all belong together."
-                )
+        stale = {name: old for name in names if (old := self._stale(name))}
+        if stale:
+            every = set().union(*stale.values())
+            stages = [s for s in STAGES[:-2] if s in pipelines and every & pipelines[s].all_outputs()]
+            raise SettingsError(
+                f"'{next(iter(stale))}' was made from artefacts that have changed since: run "
+                f"`kedro run --pipelines={','.join(stages or ['pretrain'])}` first, so that all belong together."
+            )
 
 
 class SummaryHook:
