@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import datasets
@@ -355,18 +354,3 @@ def test_manifest_that_is_none(tmp_path, content):
 def test_wrong_settings_name_the_field(field, value):
     with pytest.raises(ValidationError, match=field):
         ImagingSettings(**{"image_size": 64, field: value})
-
-
-def test_random_access_is_fast(cache):
-    """Well under the 0.3 ms per film that training can spare; generous, as machines differ."""
-    cache.mkdir()
-    film = np.random.default_rng(0).integers(0, 256, (512, 512), dtype=np.uint8)
-    write_part(cache / "part-a.arrow", (StoredFilm(str(n), str(n), film, 512, 512) for n in range(64)))
-    rows = OpenPart(cache / "part-a.arrow").rows()
-    manifest = rows.assign(image_id=rows["key"], part="part-a.arrow")
-    store = ImageStore(manifest, cache, 512)
-    order = np.random.default_rng(1).integers(0, 64, 500)
-    start = time.perf_counter()
-    for row in order:
-        store[row].copy()
-    assert (time.perf_counter() - start) / len(order) < 1e-3

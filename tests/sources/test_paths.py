@@ -1,5 +1,4 @@
 import os
-import time
 
 import pandas as pd
 import pytest
@@ -55,9 +54,7 @@ def test_presence_against_a_look_at_every_file(tmp_path):
 def test_only_folders_that_exist_are_read(tmp_path):
     paths = pd.Series([f"files/p{n // 1000}/p{n}/s{n}/x.jpg" for n in range(100_000)], dtype="str")
     (tmp_path / "files/p7").mkdir(parents=True)
-    start = time.perf_counter()
     assert not look_for(tmp_path, paths).on_disk.any()
-    assert time.perf_counter() - start < 5
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not stop this user")

@@ -2,7 +2,6 @@ import csv
 import itertools
 import logging
 import math
-import time
 from collections import defaultdict
 
 import numpy as np
@@ -214,16 +213,3 @@ def test_real_vinbigdata_labels(real, shipped):
         (finding,) = shipped.rules("vindr_cxr").labels[native]
         assert labels[finding].tolist() == [int(len(votes[image, native]) >= 2) for image in labels["image_id"]]
     assert (labels[["edema", "COPD", "Tuberculosis"]] == UNKNOWN).all(axis=None)
-
-
-def test_scale(shipped):
-    rng = np.random.default_rng(0)
-    natives = {
-        label: rng.choice([1, 0, -1, NAN], 700_000, p=[0.1, 0.2, 0.1, 0.6])
-        for label in shipped.rules("chexpert").labels
-    }
-    studies = make_studies(**natives)
-    start = time.perf_counter()
-    labels = harmonise(studies, shipped)
-    assert labels.shape == (700_000, 62)
-    assert time.perf_counter() - start < 10
