@@ -198,7 +198,7 @@ def _persisted(names: Iterable[str]) -> list[str]:
 def _what_to_run_first(missing: list[str], run_params: dict[str, Any], catalog: CatalogProtocol) -> str:
     """Return the sentence that says which pipeline makes what is missing, or that no pipeline can."""
     asked = ", ".join(run_params.get("pipeline_names") or ["this run"])
-    made = set().union(*(pipelines[stage].all_outputs() for stage in STAGES if stage in pipelines))
+    made = _made_by_pipelines()
     for name in missing:
         if name not in made:
             path = getattr(catalog.get(name), "_filepath", "its place")
@@ -208,9 +208,14 @@ def _what_to_run_first(missing: list[str], run_params: dict[str, Any], catalog: 
     return f"{asked} needs {shown}, which {verb} not there yet: run `kedro run --pipeline={_maker(missing)}` first."
 
 
+def _made_by_pipelines() -> set[str]:
+    """Return the names of all that some pipeline makes."""
+    return set().union(*(pipelines[stage].all_outputs() for stage in STAGES if stage in pipelines))
+
+
 def _maker(missing: list[str]) -> str:
     """Return the smallest pipeline that makes all of these from what is there without them."""
     makers = [stage for stage in STAGES if stage in pipelines and set(missing) <= pipelines[stage].all_outputs()]
-    made = set().union(*(pipelines[stage].all_outputs() for stage in STAGES if stage in pipelines))
+    made = _made_by_pipelines()
     whole = [stage for stage in makers if not made & pipelines[stage].inputs()]
     return (whole or makers or ["pretrain"])[0]

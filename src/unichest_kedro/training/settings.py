@@ -54,8 +54,8 @@ class TrainingSettings(_Settings):
     `sampling` says how an epoch is drawn: `proportional` takes every image once; `balanced` gives every
     source the same number of draws; `temperature` gives a source of n images a share proportional to n ** (1
     / temperature). An epoch has as many draws as there are training images. `gradient_clip` is the largest
-    gradient norm, or none. `trackers` are names that accelerate knows. With `restart` a saved state is
-    ignored.
+    gradient norm, or none. `precision` auto is bf16 on a GPU and float32 on a processor, where bf16 can be many
+    times slower. `trackers` are names that accelerate knows. With `restart` a saved state is ignored.
     """
 
     epochs: int = Field(default=100, ge=1)

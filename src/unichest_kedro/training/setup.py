@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from unichest_kedro.errors import SettingsError
+from unichest_kedro.models.device import pick_device
 from unichest_kedro.models.unichest import UniChest, UniChestOutput
 from unichest_kedro.training.data import (
     Batch,
@@ -118,7 +119,7 @@ def make_accelerator(settings: TrainingSettings, log_folder: Path | None) -> Acc
 def _precision(settings: TrainingSettings) -> str:
     if settings.precision != "auto":
         return settings.precision
-    return "no" if settings.device == "cpu" or not torch.cuda.is_available() else "bf16"
+    return "no" if pick_device(settings.device).type == "cpu" else "bf16"
 
 
 def start_trackers(accelerator: Accelerator, stage: Stage, identity: Mapping[str, Any]) -> None:
@@ -155,7 +156,6 @@ def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
                 f"image_size: the model's is {model.settings.image_size}, but the films of {source} are stored at "
                 f"{stored} pixels and would only be enlarged; set imaging.image_size to at least the model's"
             )
-    on_cpu = stage.settings.device == "cpu" or not torch.cuda.is_available()
-    if stage.settings.precision == "fp16" and on_cpu:
+    if stage.settings.precision == "fp16" and pick_device(stage.settings.device).type == "cpu":
         raise SettingsError("precision: 'fp16' needs a CUDA device; on CPU 'no' and 'bf16' work")
     model.queries_for(data.asked)
