@@ -51,4 +51,4 @@ seeds: $(INSTALLED)
 
 clean:
 	find data -mindepth 2 ! -name .gitkeep -delete
-	rm -rf data/.journal data/paper
+	rm -rf data/.journal data/open data/paper

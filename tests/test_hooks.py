@@ -9,8 +9,8 @@ from kedro.pipeline import Node, Pipeline
 from kedro_datasets.text import TextDataset
 
 from unichest_kedro import hooks
-from unichest_kedro.errors import MissingArtefact, SettingsError
-from unichest_kedro.hooks import ArtefactHook
+from unichest_kedro.errors import MissingArtefact, SettingsError, VocabularyError
+from unichest_kedro.hooks import ActiveSourcesHook, ArtefactHook
 from unichest_kedro.journal import Journal, Record, digest_of
 
 DEAD = "999999999"
@@ -187,3 +187,38 @@ def test_the_same_data_are_accepted_again(tmp_path, hook, catalog):
     again = ArtefactHook()
     again.after_context_created(context(tmp_path))
     again.before_pipeline_run({"only_missing_outputs": True}, run_of((["examples"], "conquer_model")), catalog)
+
+
+def test_a_source_whose_key_begins_like_anothers_is_its_own(tmp_path, hook, catalog):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "films.csv").write_text("file,wet\n")
+    described = {"root": str(mine), "table": "films.csv", "columns": {"path": "file"}, "labels": {"wet": "edema"}}
+    sources = {"chexpert": str(tmp_path), "chexpert_small": described}
+    hook.after_context_created(context(tmp_path, sources=sources))
+    assert hook._sources_of("chexpert_studies") == {"chexpert": str(tmp_path)}
+    assert list(hook._sources_of("chexpert_small_studies")) == ["chexpert_small"]
+    assert list(hook._sources_of("examples")) == ["chexpert", "chexpert_small"]
+
+
+def test_other_options_are_other_data(tmp_path, hook, catalog):
+    images = {"mimic_cxr": {"root": str(tmp_path), "labels": "chexpert"}}
+    hook.after_context_created(context(tmp_path, sources=images))
+    saved(hook, catalog, "examples")
+    later = ArtefactHook()
+    later.after_context_created(context(tmp_path, sources={"mimic_cxr": {"root": str(tmp_path), "labels": "negbio"}}))
+    with pytest.raises(
+        SettingsError, match=r"'examples' was made from mimic_cxr: .* now says .* \(options [0-9a-f]{8}\)"
+    ):
+        later.before_pipeline_run({}, run_of((["examples"], "report")), catalog)
+
+
+def test_an_own_sources_finding_is_checked_before_any_work(tmp_path, project, monkeypatch):
+    (tmp_path / "films.csv").write_text("file,wet\n")
+    described = {"root": str(tmp_path), "table": "films.csv", "columns": {"path": "file"}, "labels": {"wet": "oedema"}}
+    monkeypatch.setattr(hooks, "tell", lambda sources: False)
+    given = context(tmp_path, sources={"mine": described}, vocabulary=str(project / "conf/base/vocabulary.yml"))
+    with pytest.raises(
+        VocabularyError, match=r"sources.mine: the label 'wet' names the finding 'oedema'.* Is it 'edema'"
+    ):
+        ActiveSourcesHook().after_context_created(given)

@@ -1,4 +1,4 @@
-"""Which sources take part: the keys of `sources` in `globals.yml`, or every phantom where none is listed.
+"""Which sources take part: the keys of `sources` in `globals.yml`, a user's own included; none listed = every phantom.
 
 The pipelines have one set of nodes per active source, so they must know before Kedro hands out a catalog. A hook
 tells them as soon as a session exists; without a session (`kedro registry list`) the configuration is read here.
@@ -11,7 +11,8 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.utils import find_kedro_project
 
-from unichest_kedro.sources import SOURCES, check_source_keys
+from unichest_kedro.sources import SOURCES, check_source_keys, check_train_on, with_own_sources
+from unichest_kedro.vocabulary import read_yaml
 
 _told: tuple[str, ...] | None = None
 
@@ -20,11 +21,23 @@ def sources_in(global_config: dict[str, Any]) -> tuple[str, ...]:
     """Return the active sources of a `globals.yml` content, in the project's order.
 
     Raises:
-        SettingsError: if `sources` is no mapping or names an unknown source.
+        SettingsError: if `sources` is no mapping or one of its entries is wrong, or `train_on` names no source.
     """
-    listed = global_config.get("sources") or {}
-    check_source_keys(listed)
-    return tuple(source for source in SOURCES if not listed or source in listed)
+    active = tuple(check_source_keys(global_config.get("sources") or {})) or SOURCES
+    check_train_on(global_config.get("train_on", ()), active)
+    return active
+
+
+def check_own_sources(global_config: dict[str, Any], project: Path) -> None:
+    """Check that the user's own sources state findings of the vocabulary, before hours are spent on their films.
+
+    Raises:
+        VocabularyError: naming source, label and finding.
+    """
+    sources = global_config.get("sources") or {}
+    file = project / global_config["vocabulary"]
+    if set(sources) - set(SOURCES) and file.is_file():
+        with_own_sources(read_yaml(file)[0], sources)
 
 
 def tell(sources: tuple[str, ...]) -> bool:

@@ -31,3 +31,7 @@ class MissingArtefact(UniChestError):
 
 class TrainingError(UniChestError):
     """Training cannot go on: a non-finite loss, no labelled example, a checkpoint of other settings."""
+
+
+class CheckpointError(UniChestError):
+    """A file of published weights cannot be read safely, or its names and shapes are not the published ones."""

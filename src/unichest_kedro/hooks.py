@@ -22,14 +22,19 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from unichest_kedro.active_sources import sources_in, tell
+from unichest_kedro.active_sources import check_own_sources, sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.journal import Journal, Record, digest_of
+from unichest_kedro.sources import source_entry
 
 logger = logging.getLogger(__name__)
 
 PIPELINES_MODULE = "unichest_kedro.pipeline_registry"
-STAGES = ("ingest", "images", "harmonise", "text", "conquer", "divide", "pretrain", "evaluate")
+STAGES = (
+    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide", "pretrain", "evaluate"),
+    *("score_extractor", "import_official"),
+)
+"""Pipelines whose artefacts a user may be told to make, smallest first."""
 
 
 class ActiveSourcesHook:
@@ -38,8 +43,10 @@ class ActiveSourcesHook:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Note the active sources before any pipeline is built."""
-        if tell(sources_in(context.config_loader["globals"])):
+        config = context.config_loader["globals"]
+        if tell(sources_in(config)):
             pipelines.configure(PIPELINES_MODULE)
+        check_own_sources(config, Path(context.project_path))
 
 
 class ArtefactHook:
@@ -111,8 +118,9 @@ class ArtefactHook:
             logger.warning("%s: made from what has changed since; %s.", ", ".join(old), advice)
 
     def _sources_of(self, dataset_name: str) -> dict[str, str]:
-        own = {s: o for s, o in self._origin.items() if dataset_name.startswith(f"{s}_")}
-        return own or self._origin
+        own = [source for source in self._origin if dataset_name.startswith(f"{source}_")]
+        longest = max(own, key=len, default=None)  # chexpert_small_studies begins with chexpert_, too
+        return self._origin if longest is None else {longest: self._origin[longest]}
 
     def _path(self, name: str) -> Path:
         return Path(str(getattr(self._catalog.get(name), "_filepath", "") or os.devnull))
@@ -151,7 +159,9 @@ class ArtefactHook:
         stale = {name: old for name in names if (old := self._stale(name))}
         if stale:
             every = set().union(*stale.values())
-            stages = [s for s in STAGES[:-2] if s in pipelines and every & pipelines[s].all_outputs()]
+            stages = [
+                s for s in STAGES[: STAGES.index("pretrain")] if s in pipelines and every & pipelines[s].all_outputs()
+            ]
             raise SettingsError(
                 f"'{next(iter(stale))}' was made from artefacts that have changed since: run "
                 f"`kedro run --pipelines={','.join(stages or ['pretrain'])}` first, so that all belong together."
@@ -179,10 +189,10 @@ class SummaryHook:
 
 
 def _origin_of(source: str, config: dict[str, Any]) -> str:
-    """Return where a source's data come from: its folder, or the phantoms with a digest of their settings."""
-    root = (config.get("sources") or {}).get(source)
-    if root:
-        return str(root)
+    """Return where a source's data come from: its folder and options, or phantoms with a digest of their settings."""
+    entry = (config.get("sources") or {}).get(source)
+    if entry:
+        return source_entry(source, entry).origin
     settings = json.dumps(config["phantoms"], sort_keys=True)
     return f"phantoms (settings {hashlib.sha256(settings.encode()).hexdigest()[:8]})"
 

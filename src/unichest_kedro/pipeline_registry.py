@@ -3,20 +3,43 @@
 from kedro.pipeline import Pipeline
 
 from unichest_kedro.active_sources import active_sources
-from unichest_kedro.pipelines import evaluation, harmonisation, imaging, ingestion, pretrain, text
+from unichest_kedro.pipelines import (
+    evaluation,
+    harmonisation,
+    imaging,
+    import_official,
+    ingestion,
+    leakage,
+    pretrain,
+    reports,
+    text,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline: the stages alone, `pretrain` (raw folders to model) and `__default__` (everything)."""
+    """Return every pipeline.
+
+    The stages alone; `pretrain` (raw folders to model), `evaluate` (model to report) and `__default__` (both);
+    `score_extractor` and `import_official`, which stand apart.
+    """
     sources = active_sources()
     stages = {
         "ingest": sum((ingestion.create_pipeline(source) for source in sources), Pipeline([])),
         "images": sum((imaging.create_pipeline(source) for source in sources), Pipeline([])),
+        "reports": reports.create_pipeline(sources),
         "harmonise": harmonisation.create_pipeline(sources),
         "text": text.create_pipeline(sources),
+        "leakage": leakage.create_pipeline(sources),
         "conquer": pretrain.create_conquer_pipeline(sources),
         "divide": pretrain.create_divide_pipeline(sources),
     }
     whole = sum(stages.values(), Pipeline([]))
     evaluate = evaluation.create_pipeline(sources)
-    return {**stages, "pretrain": whole, "evaluate": evaluate, "__default__": whole + evaluate}
+    return {
+        **stages,
+        "pretrain": whole,
+        "evaluate": evaluate,
+        "score_extractor": reports.create_score_pipeline(),
+        "import_official": import_official.create_pipeline(),
+        "__default__": whole + evaluate,
+    }

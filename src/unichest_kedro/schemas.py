@@ -94,6 +94,118 @@ class Coverage(pa.DataFrameModel):
     positive: Series[int] = pa.Field(ge=0, coerce=True)
     negative: Series[int] = pa.Field(ge=0, coerce=True)
     unknown: Series[int] = pa.Field(ge=0, coerce=True)
+    prevalence: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+
+
+class Contradictions(pa.DataFrameModel):
+    """One row per source and pair of findings that its labels state against each other, before they are resolved.
+
+    `present` is the finding that was stated present and stays so; `contradicted` the one whose label was changed:
+    it was absent although `present` implies it (kind "implies"), present although `present` excludes it
+    ("excludes"), or a part of the union `present`, all of whose parts were absent ("union"). `count` is the number
+    of images, `silent` how many of them had the contradicted label only because it was not mentioned. `resolution`
+    says in words what was done; `examples` are some of the images, ids joined by ", ".
+    """
+
+    source: Series[str]
+    present: Series[str]
+    contradicted: Series[str]
+    kind: Series[str] = pa.Field(isin=("implies", "excludes", "union"))
+    count: Series[int] = pa.Field(ge=1, coerce=True)
+    silent: Series[int] = pa.Field(ge=0, coerce=True)
+    resolution: Series[str]
+    examples: Series[str]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class Teachers(pa.DataFrameModel):
+    """One row per finding: which of the sources that are trained on can teach it.
+
+    A source teaches a finding with positives and negatives in its train split. `taught_by`, `only_positive` and
+    `only_negative` are source keys joined by ", "; `teachers` counts the first. `verdict` puts it in one word or
+    two: several sources, one source, one-sided (known in one way only), untaught.
+    """
+
+    finding: Series[str] = pa.Field(unique=True)
+    teachers: Series[int] = pa.Field(ge=0, coerce=True)
+    taught_by: Series[str]
+    only_positive: Series[str]
+    only_negative: Series[str]
+    verdict: Series[str] = pa.Field(isin=("several", "one source", "one-sided", "untaught"))
+
+
+class Mentions(pa.DataFrameModel):
+    """One row per mention of a finding in a distinct report; images of one study share a report, read once.
+
+    `report_row` is the row of the studies table that first has the report, `sentence` counts its sentences from 0,
+    `start` and `end` are characters of `sentence_text`. `finding` is a name of the vocabulary, `words` the report's
+    own. `negated`, `historical` and `asked` (only asked for, or advised) exclude each other, and so do
+    `uncertain` and `likely`. `statement` names the statement of normality it is, if any ("lungs"). A sentence without
+    any mention is a row with finding and words "".
+    """
+
+    report_row: Series[int] = pa.Field(ge=0, coerce=True)
+    sentence: Series[int] = pa.Field(ge=0, coerce=True)
+    section: Series[pa.Category] = pa.Field(coerce=True)
+    sentence_text: Series[pa.Category] = pa.Field(coerce=True)
+    start: Series[int] = pa.Field(ge=0, coerce=True)
+    end: Series[int] = pa.Field(ge=0, coerce=True)
+    finding: Series[pa.Category] = pa.Field(coerce=True)
+    words: Series[pa.Category] = pa.Field(coerce=True)
+    statement: Series[pa.Category] = pa.Field(coerce=True)
+    negated: Series[bool]
+    uncertain: Series[bool]
+    likely: Series[bool]
+    historical: Series[bool]
+    asked: Series[bool]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class ReportLabels(pa.DataFrameModel):
+    """What the reports say of each image: 1 affirmed, 0 denied, -1 uncertain, NaN not mentioned.
+
+    One row per row of the studies. A source whose reports are not read has no `report:` columns.
+    """
+
+    source: Series[str]
+    image_id: Series[str] = pa.Field(unique=True)
+    said: Series[pa.Float32] | None = pa.Field(alias="^report:.+$", regex=True, isin=(1, 0, -1), nullable=True)
+
+
+class ExtractorScores(pa.DataFrameModel):
+    """How well the report reader agrees with the indexers of Open-I, per finding and over all (the last row).
+
+    Counts of reports: `expected` by the indexers, `found` by the reader, `uncertain` left open by the report, `agreed`
+    both, `invented` the reader alone, `missed` the indexers alone. The rates have 95% bootstrap intervals.
+    """
+
+    finding: Series[str] = pa.Field(unique=True)
+    counts: Series[int] = pa.Field(
+        alias="^(reports|expected|found|uncertain|agreed|invented|missed)$", regex=True, ge=0, coerce=True
+    )
+    rates: Series[float] = pa.Field(
+        alias="^(precision|recall|f1)(_low|_high)?$", regex=True, ge=0, le=1, nullable=True, coerce=True
+    )
+
+
+class ExtractorDisagreements(pa.DataFrameModel):
+    """One row per report and finding on which report reader and indexers disagree, the plainest first."""
+
+    report_id: Series[str]
+    finding: Series[str]
+    kind: Series[str] = pa.Field(isin=("invented", "missed"))
+    said: Series[str]
+    sentences: Series[str] = pa.Field(nullable=True)
+    terms: Series[str] = pa.Field(nullable=True)
+    report: Series[str] = pa.Field(nullable=True)
 
 
 class Texts(pa.DataFrameModel):
@@ -112,7 +224,7 @@ class Prompts(pa.DataFrameModel):
 class Examples(pa.DataFrameModel):
     """One row per usable image: row numbers into its source's image store and label table, and into the texts.
 
-    `text_row` is -1 for an image with no text (nothing present, no report).
+    `text_row` is -1 for an image with no text (nothing present, no report), or of a source that is only scored.
     """
 
     source: Series[str]
@@ -129,8 +241,98 @@ class Examples(pa.DataFrameModel):
         strict = True
 
 
+class FilmHashes(pa.DataFrameModel):
+    """One row per film of an image store, in its order: digest of the pixels and perceptual hash, hexadecimal.
+
+    `hash` is "" for a film that shows too little to be compared with others.
+    """
+
+    image_id: Series[str] = pa.Field(unique=True)
+    digest: Series[str] = pa.Field(str_matches="^[0-9a-f]{32}$")
+    hash: Series[str] = pa.Field(str_matches="^([0-9a-f]{32})?$")
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class LeakagePairs(pa.DataFrameModel):
+    """One row per pair of films that are one; `a` is of the earlier split (train, val, test).
+
+    `distance` counts the bits in which the hashes differ (0 where no pixel differs), `correlation` says how well
+    the edges agree.
+    """
+
+    source_a: Series[str]
+    image_a: Series[str]
+    split_a: Series[str] = pa.Field(isin=SPLITS)
+    source_b: Series[str]
+    image_b: Series[str]
+    split_b: Series[str] = pa.Field(isin=SPLITS)
+    kind: Series[str] = pa.Field(isin=("same pixels", "near copy", "negative"))
+    distance: Series[int] = pa.Field(ge=0, coerce=True)
+    correlation: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class LeakedFilms(pa.DataFrameModel):
+    """One row per film of a validation or test split and source `seen_in` whose training films it repeats.
+
+    It is leaked for a model that was trained on `seen_in`. `reason` names the training film, or says that the
+    film's patient is in the training split.
+    """
+
+    source: Series[str]
+    image_id: Series[str]
+    split: Series[str] = pa.Field(isin=("val", "test"))
+    seen_in: Series[str]
+    reason: Series[str]
+
+    class Config:
+        """No other columns, and no film twice for one source."""
+
+        strict = True
+        unique = ["source", "image_id", "seen_in"]  # noqa: RUF012
+
+
+class LeakageSummary(pa.DataFrameModel):
+    """One row per pair of active sources, and per source with itself, where `films` and what follows are counted.
+
+    Pairs of films with the same pixels, near copies, those of either kind in different splits; films of `val` and
+    `test` that repeat a training film of the other source; file names that both have, where one is a user's own;
+    and, in words, what is known beforehand of the two.
+    """
+
+    source_a: Series[str]
+    source_b: Series[str]
+    same_pixels: Series[int] = pa.Field(ge=0, coerce=True)
+    near_copies: Series[int] = pa.Field(ge=0, coerce=True)
+    across_splits: Series[int] = pa.Field(ge=0, coerce=True)
+    leaked_val: Series[int] = pa.Field(ge=0, coerce=True)
+    leaked_test: Series[int] = pa.Field(ge=0, coerce=True)
+    shared_names: Series[int] = pa.Field(ge=0, coerce=True)
+    shared_example: Series[str]
+    known: Series[str]
+    films: Series[int] = pa.Field(ge=0, coerce=True)
+    not_comparable: Series[int] = pa.Field(ge=0, coerce=True)
+    patients_in_two_splits: Series[int] = pa.Field(ge=0, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
 class Scores(pa.DataFrameModel):
-    """One row per scored image and finding: `score` the model's probability, `label` 1, 0 or `UNKNOWN`."""
+    """One row per scored image and finding: `score` the model's probability, `label` 1, 0 or `UNKNOWN`.
+
+    `trained_on` says whether the model was trained on films of the source, `leaked` whether on this very film.
+    """
 
     model: Series[str]
     source: Series[str]
@@ -140,6 +342,8 @@ class Scores(pa.DataFrameModel):
     finding: Series[str]
     score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
     label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    trained_on: Series[bool]
+    leaked: Series[bool]
 
 
 class Gates(pa.DataFrameModel):
@@ -153,12 +357,225 @@ class Gates(pa.DataFrameModel):
 
 
 class Metrics(pa.DataFrameModel):
-    """AUROC per model, source, split and finding; NaN where a finding lacks a positive or a negative."""
+    """AUROC per model, source, split and finding; NaN where a finding lacks a positive or a negative.
+
+    `trained_on` says whether the model was trained on films of the source; if not, it is a zero-shot source.
+    """
 
     model: Series[str]
     source: Series[str]
     split: Series[str] = pa.Field(isin=SPLITS)
     finding: Series[str]
+    trained_on: Series[bool]
     positive: Series[int] = pa.Field(ge=0, coerce=True)
     negative: Series[int] = pa.Field(ge=0, coerce=True)
     auroc: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+
+
+class BoxTargets(pa.DataFrameModel):
+    """One row per box that heat maps are held against: corners as parts of the film's width and height, from 0 to 1.
+
+    `needed` readers have to put a part of the film into a box for it to belong to the region of the finding;
+    `height` and `width` are the pixels that the publisher's boxes are given in, `image_row` a row of the image store.
+    """
+
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    image_id: Series[str]
+    patient_id: Series[str]
+    image_row: Series[int] = pa.Field(ge=0, coerce=True)
+    finding: Series[str]
+    reader: Series[str]
+    corners: Series[float] = pa.Field(alias="^(left|top|right|bottom)$", regex=True, ge=0, le=1, coerce=True)
+    needed: Series[int] = pa.Field(ge=1, coerce=True)
+    sides: Series[float] = pa.Field(alias="^(height|width)$", regex=True, gt=0, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class BoxesLeftOut(pa.DataFrameModel):
+    """How many boxes of a label, on how many films, no heat map is held against, and why, in words."""
+
+    source: Series[str]
+    label: Series[str]
+    reason: Series[str]
+    boxes: Series[int] = pa.Field(ge=1, coerce=True)
+    films: Series[int] = pa.Field(ge=1, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class Localisations(pa.DataFrameModel):
+    """One row per heat map (of a model, or of a prior, named in `model`) and region: one finding on one film.
+
+    `area` is the region's part of the film. `hit` is 1 where the map's highest point lies in the region, 0 where not,
+    between them where several points are equally high. `iou_05` ... `iou_95` are intersection over union of the region
+    and what the map puts at or above that percentage of its range.
+    """
+
+    model: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    image_id: Series[str]
+    patient_id: Series[str]
+    finding: Series[str]
+    area: Series[float] = pa.Field(gt=0, le=1, coerce=True)
+    hit: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+    iou: Series[float] = pa.Field(alias=r"^iou_\d\d$", regex=True, ge=0, le=1, coerce=True)
+
+    class Config:
+        """No other columns, and no region twice for one map."""
+
+        strict = True
+        unique = ["model", "source", "image_id", "finding"]  # noqa: RUF012
+
+
+class LocalisationMetrics(pa.DataFrameModel):
+    """How well maps find the regions of a finding: means over `films`, each with 95 % limits by patient.
+
+    Rows with the finding "mean" average the findings of a source that have enough films (`in_mean`). `pointing` is the
+    share of hits, `iou` taken at `threshold`, which comes from validation boxes (of the sources in `threshold_from`) or
+    is "fixed"; `mean_iou` is the mean over all thresholds. `area` is the mean part of the film that a region covers.
+    """
+
+    model: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    finding: Series[str]
+    films: Series[int] = pa.Field(ge=0, coerce=True)
+    patients: Series[int] = pa.Field(ge=0, coerce=True)
+    in_mean: Series[bool]
+    area: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    values: Series[float] = pa.Field(
+        alias="^(pointing|iou|mean_iou)(_low|_high)?$", regex=True, ge=0, le=1, nullable=True, coerce=True
+    )
+    threshold: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+    threshold_from: Series[str]
+    tolerance: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class LocalisationDifferences(pa.DataFrameModel):
+    """`model` minus `against`, on the regions that both have maps for, with 95 % limits of paired resamples."""
+
+    model: Series[str]
+    against: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    finding: Series[str]
+    films: Series[int] = pa.Field(ge=0, coerce=True)
+    in_mean: Series[bool]
+    values: Series[float] = pa.Field(
+        alias="^(pointing|iou|mean_iou)(_low|_high)?$", regex=True, ge=-1, le=1, nullable=True, coerce=True
+    )
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class ExpertAnswers(pa.DataFrameModel):
+    """One row per image and finding: what main network and each expert answer by themselves, and the image's gate.
+
+    `expert_1` ... are probabilities, `gate_1` ... the weights of these experts and sum to one; other columns as in
+    `Scores`.
+    """
+
+    model: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    image_id: Series[str]
+    patient_id: Series[str]
+    finding: Series[str]
+    label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    answers: Series[float] = pa.Field(alias=r"^(main|(expert|gate)_\d+)$", regex=True, ge=0, le=1, coerce=True)
+    trained_on: Series[bool]
+    leaked: Series[bool]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class ExpertAurocs(pa.DataFrameModel):
+    """Macro AUROC with 95 % limits of each variant of a model (mixture, a network alone, without one) and source."""
+
+    model: Series[str]
+    variant: Series[str]
+    source: Series[str]
+    trained_on: Series[bool]
+    auroc: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    findings: Series[int] = pa.Field(ge=0, coerce=True)
+    left_out: Series[str]
+    limits: Series[float] = pa.Field(alias="^(low|high)$", regex=True, ge=0, le=1, nullable=True, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class ExpertDifferences(pa.DataFrameModel):
+    """Macro AUROC of a variant minus that of the whole mixture, with 95 % limits of paired resamples by patient."""
+
+    model: Series[str]
+    variant: Series[str]
+    source: Series[str]
+    values: Series[float] = pa.Field(
+        alias="^(difference|low|high)$", regex=True, ge=-1, le=1, nullable=True, coerce=True
+    )
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class GateBySource(pa.DataFrameModel):
+    """One row per source and expert: its mean gate weight with 95 % limits, and on what part of images it is largest.
+
+    `sharpness` is the mean over the source's images of the largest weight (1/K: undecided, 1: certain).
+    """
+
+    model: Series[str]
+    source: Series[str]
+    images: Series[int] = pa.Field(ge=1, coerce=True)
+    expert: Series[int] = pa.Field(ge=1, coerce=True)
+    shares: Series[float] = pa.Field(
+        alias="^(weight|low|high|chosen|sharpness)$", regex=True, ge=0, le=1 + 1e-5, coerce=True
+    )
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class GateSummary(pa.DataFrameModel):
+    """How far the gate tells sources apart, in bits of at most `possible`, and how sharp it is, with 95 % limits."""
+
+    model: Series[str]
+    over: Series[str]
+    sources: Series[int] = pa.Field(ge=1, coerce=True)
+    experts: Series[int] = pa.Field(ge=1, coerce=True)
+    bits: Series[float] = pa.Field(
+        alias="^(mutual_information(_low|_high)?|chosen_information|possible)$", regex=True, ge=-1e-9, coerce=True
+    )
+    sharpness: Series[float] = pa.Field(alias="^sharpness(_low|_high)?$", regex=True, ge=0, le=1 + 1e-5, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True

@@ -9,7 +9,9 @@ from unichest_kedro.datasets.official_folder import OfficialFolderDataset, Sourc
 
 def official(tmp_path, roots, **phantoms):
     small = {"images_per_source": 24, "image_size": 48, "seed": 1} | phantoms
-    return OfficialFolderDataset(filepath=str(tmp_path / "phantoms"), source="chestxray14", roots=roots, phantoms=small)
+    return OfficialFolderDataset(
+        filepath=str(tmp_path / "phantoms"), source="chestxray14", roots=[roots], phantoms=small
+    )
 
 
 def test_working_folder_is_made_on_load(tmp_path):

@@ -30,7 +30,7 @@ def test_round_trip_with_text_encoder(tmp_path, model):
     assert loaded.findings == ("a", "b", "c")
     assert not loaded.training
     names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert names == {"model.safetensors", "config.json", "vocabulary.yml", "README.md", "text_encoder"}
+    assert names == {"model.safetensors", "config.json", "vocabulary.yml", "README.md", "facts.json", "text_encoder"}
     assert "phantoms" in (tmp_path / "model" / "README.md").read_text()
 
 

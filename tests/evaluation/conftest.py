@@ -1,5 +1,7 @@
 """Small made-up scores, gates and tables with awkward cases: ties, unknown labels, missing classes."""
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,20 @@ FINDINGS = {"mimic_cxr": ["cardiomegaly", "edema", "No Finding"], "vindr_cxr": [
 MODELS = ("Conquer", "Conquer continued", "Conquer + Divide")
 
 
-def make_scores(images=40, models=MODELS, findings=FINDINGS, seed=0):
+EIGHT = {
+    "mimic_cxr": ["pleural effusion", "edema", "pneumonia", "No Finding"],
+    "chestxray14": ["cardiomegaly", "edema", "hernia", "mass", "nodule", "No Finding"],
+    "chexpert": ["cardiomegaly", "edema", "pleural effusion"],
+    "vindr_cxr": ["cardiomegaly", "ILD", "Aortic enlargement"],
+    "shenzhen": ["Tuberculosis"],
+    "open_i": ["cardiomegaly", "edema", "hernia"],
+    "siim_acr": ["pneumothorax"],
+    "padchest": ["cardiomegaly", "pneumothorax", "hernia", "Tuberculosis", "scar"],
+}
+TRAINED_ON = ("mimic_cxr", "chestxray14", "chexpert", "vindr_cxr")
+
+
+def make_scores(images=40, models=MODELS, findings=FINDINGS, seed=0, trained_on=TRAINED_ON):
     """`Scores`: two images per patient, scores rounded so that they tie, a tenth of the labels unknown."""
     generator = np.random.default_rng(seed)
     tables = []
@@ -29,6 +44,8 @@ def make_scores(images=40, models=MODELS, findings=FINDINGS, seed=0):
                         "finding": names * images,
                         "score": score.ravel(),
                         "label": np.where(unknown, -1, label).ravel(),
+                        "trained_on": source in trained_on,
+                        "leaked": False,
                     }
                 )
             )
@@ -56,6 +73,63 @@ def make_coverage(findings=FINDINGS):
             known = finding in names
             rows.append((source, "train", finding, 30 * known, 60 * known, 10 if known else 100))
     return pd.DataFrame(rows, columns=["source", "split", "finding", "positive", "negative", "unknown"])
+
+
+def make_teachers():
+    """`Teachers` with a finding of every verdict."""
+    rows = [
+        ("cardiomegaly", 2, "mimic_cxr, vindr_cxr", "", "", "several"),
+        ("ILD", 1, "vindr_cxr", "", "", "one source"),
+        ("edema", 0, "", "mimic_cxr", "", "one-sided"),
+        ("scar", 0, "", "", "", "untaught"),
+    ]
+    columns = ["finding", "teachers", "taught_by", "only_positive", "only_negative", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def make_contradictions():
+    """`Contradictions` of two sources."""
+    rows = [
+        ("mimic_cxr", "edema", "No Finding", "excludes", 1234, 34, "No Finding is absent", "m1, m2"),
+        ("vindr_cxr", "nodule", "Nodule/Mass", "implies", 1, 0, "Nodule/Mass is present", "v<1>"),
+    ]
+    columns = ["source", "present", "contradicted", "kind", "count", "silent", "resolution", "examples"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def make_leakage_summary(sources=tuple(FINDINGS), known=()):
+    """`LeakageSummary`: three pairs between the first two sources, one within the first."""
+    rows = []
+    for a, b in combinations_with_replacement(range(len(sources)), 2):
+        row = dict.fromkeys(("same_pixels", "near_copies", "across_splits", "leaked_val", "leaked_test"), 0)
+        row |= {"shared_names": 0, "shared_example": "", "films": 40 * (a == b), "not_comparable": int(a == b == 0)}
+        row |= {"known": "Known to share films." if (sources[a], sources[b]) in known else ""}
+        if (a, b) == (0, 1):
+            row |= {"same_pixels": 2, "near_copies": 1, "across_splits": 3, "leaked_test": 3}
+        if (a, b) == (0, 0):
+            row |= {"near_copies": 1}
+        rows.append({"source_a": sources[a], "source_b": sources[b], **row, "patients_in_two_splits": 0})
+    return pd.DataFrame(rows)
+
+
+def make_leakage_pairs():
+    """`LeakagePairs` that go with the summary, more than are shown."""
+    rows = [("mimic_cxr", f"<m{k}>", "train", "vindr_cxr", f"v{k}", "test", "near copy", k, 0.95) for k in range(5)] + [
+        ("mimic_cxr", "m7", "test", "mimic_cxr", "m8", "test", "negative", 2, 0.99)
+    ]
+    columns = ["source_a", "image_a", "split_a", "source_b", "image_b", "split_b", "kind", "distance", "correlation"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def make_leaked_films():
+    """`LeakedFilms`: one film seen in MIMIC-CXR, one in VinDr-CXR and one in both."""
+    rows = [
+        ("vindr_cxr", "vindr_cxr_001", "test", "mimic_cxr", "same pixels of the training film mimic_cxr/m1"),
+        ("mimic_cxr", "mimic_cxr_002", "test", "vindr_cxr", "near copy of the training film vindr_cxr/v1"),
+        ("vindr_cxr", "vindr_cxr_003", "test", "mimic_cxr", "negative of the training film mimic_cxr/m2"),
+        ("vindr_cxr", "vindr_cxr_003", "test", "vindr_cxr", "its patient has films in the training split"),
+    ]
+    return pd.DataFrame(rows, columns=["source", "image_id", "split", "seen_in", "reason"])
 
 
 def make_history(epochs=5, sources=tuple(FINDINGS)):

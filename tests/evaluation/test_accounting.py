@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from unichest_kedro.errors import UniChestError
-from unichest_kedro.evaluation.accounting import FATES, account, quarantine_summary
+from unichest_kedro.evaluation.accounting import FATES, account, quarantine_summary, quarantine_totals
 
 KEY = ["source", "image_id"]
 
@@ -86,3 +86,12 @@ def test_quarantine_reasons_of_one_kind_are_counted_together(tables):
 
 def test_empty_quarantine_gives_an_empty_summary(tables):
     assert len(quarantine_summary(tables["quarantine"].iloc[:0])) == 0
+
+
+def test_quarantine_totals_add_up_over_stages_and_sources(tables):
+    table = quarantine_totals(tables["quarantine"])
+    assert table.columns.tolist() == ["source", "ingestion", "imaging", "harmonisation", "total"]
+    assert table.to_numpy().tolist() == [["a", 2, 1, 1, 4], ["b", 1, 0, 0, 1], ["total", 3, 1, 1, 5]]
+    only = tables["quarantine"][tables["quarantine"]["stage"] == "imaging"]
+    assert quarantine_totals(only).columns.tolist() == ["source", "imaging", "total"]
+    assert len(quarantine_totals(only.iloc[:0])) == 0

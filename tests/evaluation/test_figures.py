@@ -16,6 +16,8 @@ from unichest_kedro.evaluation.figures import (
 from unichest_kedro.evaluation.films import pick_films
 from unichest_kedro.evaluation.metrics import auroc_table
 
+from .conftest import EIGHT, make_scores
+
 
 def texts(figure):
     return " | ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
@@ -92,3 +94,24 @@ def test_nothing_to_draw_says_so(scores, gates, coverage):
     assert "No stage" in texts(training_figure({}))
     assert "No source annotates" in texts(coverage_figure(coverage.assign(positive=0, negative=0)))
     assert "No film" in texts(films_figure(()))
+
+
+def test_zero_shot_sources_come_last_and_are_called_so():
+    scores = make_scores(findings=dict(reversed(EIGHT.items())))
+    roc, dots = roc_figure(scores), auroc_figure(auroc_table(scores))
+    for figure in (roc, dots):
+        assert draws(figure)
+        titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+        assert [title.endswith("(zero-shot)") for title in titles] == [False] * 4 + [True] * 4
+    # Four panels in a row at most, and a row names the findings of its own sources only.
+    rows = {round(axes.get_position().y0, 2) for axes in dots.axes}
+    assert len(rows) == 2
+    named = [{text.get_text() for text in axes.get_yticklabels()} for axes in dots.axes if axes.get_visible()]
+    assert "Tuberculosis" in named[4] and "Tuberculosis" not in named[0]
+
+
+def test_five_sources_of_a_kind_take_two_rows():
+    scores = make_scores(findings=dict(list(EIGHT.items())[:5]), trained_on=tuple(EIGHT))
+    figure = auroc_figure(auroc_table(scores))
+    assert draws(figure)
+    assert sum(axes.get_visible() for axes in figure.axes) == 5

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from unichest_kedro.errors import UniChestError
 from unichest_kedro.evaluation.metrics import (
     MEAN,
+    ZERO_SHOT_MEAN,
     auroc,
     auroc_table,
     difference_table,
@@ -19,6 +20,8 @@ from unichest_kedro.evaluation.metrics import (
     weighted_auroc,
 )
 from unichest_kedro.schemas import Metrics
+
+from .conftest import EIGHT, make_scores
 
 
 def slow_auroc(labels, scores, weights=None):
@@ -199,3 +202,41 @@ def test_gate_tables(gates):
     summary = gate_summary(gates).iloc[0]
     assert (summary["possible"], summary["experts"]) == (1.0, 3)
     assert 0 < summary["mutual_information"] < 1
+
+
+def test_sources_trained_on_and_zero_shot_sources_are_averaged_apart():
+    scores = make_scores(findings=EIGHT)
+    metrics, samples = auroc_table(scores), macro_samples(scores, resamples=30)
+    Metrics.validate(metrics)
+    table = macro_table(metrics, samples)
+    of_one = table[table["model"] == "Conquer"]
+    assert of_one["source"].tolist() == [*list(EIGHT)[:4], MEAN, *list(EIGHT)[4:], ZERO_SHOT_MEAN]
+    assert of_one["trained_on"].tolist() == [True] * 5 + [False] * 5
+    area = of_one.set_index("source")["auroc"]
+    assert area[MEAN] == pytest.approx(area[list(EIGHT)[:4]].mean())
+    assert area[ZERO_SHOT_MEAN] == pytest.approx(area[list(EIGHT)[4:]].mean())
+    for mean, sources in ((MEAN, list(EIGHT)[:4]), (ZERO_SHOT_MEAN, list(EIGHT)[4:])):
+        np.testing.assert_allclose(
+            samples[("Conquer", mean)], np.mean([samples[("Conquer", source)] for source in sources], axis=0)
+        )
+    names = difference_table(table, samples, "Conquer + Divide", "Conquer")["source"].tolist()
+    assert names == of_one["source"].tolist()
+
+
+@pytest.mark.parametrize(("trained_on", "mean"), [(True, MEAN), (False, ZERO_SHOT_MEAN)])
+def test_sources_of_one_kind_have_one_mean(scores, trained_on, mean):
+    scores = scores.assign(trained_on=trained_on)
+    table = macro_table(auroc_table(scores), macro_samples(scores, resamples=5))
+    assert set(table["source"]) == {"mimic_cxr", "vindr_cxr", mean}
+
+
+def test_zero_shot_sources_listed_first_still_come_last(scores):
+    scores = scores.assign(trained_on=scores["source"] == "vindr_cxr")
+    table = macro_table(auroc_table(scores))
+    assert table["source"].tolist()[:4] == ["vindr_cxr", MEAN, "mimic_cxr", ZERO_SHOT_MEAN]
+
+
+def test_models_trained_on_different_sources_do_not_stand_in_one_table(scores):
+    scores["trained_on"] = (scores["source"] == "mimic_cxr") | (scores["model"] == "Conquer")
+    with pytest.raises(UniChestError, match="some were trained on vindr_cxr and some were not"):
+        macro_table(auroc_table(scores))

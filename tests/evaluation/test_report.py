@@ -8,10 +8,22 @@ import pandas as pd
 import pytest
 
 from unichest_kedro.evaluation.accounting import FATES
+from unichest_kedro.evaluation.figures import auroc_figure, roc_figure
 from unichest_kedro.evaluation.films import pick_films
+from unichest_kedro.evaluation.leaks import count_test_films
 from unichest_kedro.evaluation.metrics import auroc_table, difference_table, macro_samples, macro_table
-from unichest_kedro.evaluation.report import ReportContent, render_report, summary_text
+from unichest_kedro.evaluation.report import ReportContent, leaked_in_words, render_report, summary_text
 from unichest_kedro.evaluation.style import message, new_figure
+
+from .conftest import (
+    EIGHT,
+    make_contradictions,
+    make_coverage,
+    make_leakage_pairs,
+    make_leakage_summary,
+    make_scores,
+    make_teachers,
+)
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -56,8 +68,8 @@ def content(scores, gates, coverage):
     metrics = auroc_table(scores)
     macro = macro_table(metrics, samples)
     sources = pd.DataFrame(
-        [(s, "seed 42", True, "official") for s in ("mimic_cxr", "vindr_cxr")],
-        columns=["source", "origin", "phantom", "splits"],
+        [(s, "seed 42", True, True, "official") for s in ("mimic_cxr", "vindr_cxr")],
+        columns=["source", "origin", "phantom", "trained_on", "splits"],
     )
     accounting = pd.DataFrame(
         [("mimic_cxr", 112120, 112080, 0, 0, 0, 0, 10, 10, 20)], columns=["source", "listed", *FATES]
@@ -85,6 +97,12 @@ def content(scores, gates, coverage):
         accounting=accounting,
         quarantine=quarantine,
         coverage=coverage,
+        teachers=make_teachers(),
+        contradictions=make_contradictions(),
+        leakage_summary=make_leakage_summary(known=[("mimic_cxr", "vindr_cxr")]),
+        leakage_pairs=make_leakage_pairs(),
+        test_films=count_test_films(scores),
+        leave_out_leaked=True,
         stages=stages,
         models=models,
         figures={"training": message(new_figure(1, 1), "t"), "gates": message(new_figure(1, 1), "g")},
@@ -126,6 +144,7 @@ def test_report_contains_the_numbers(content):
         "1 min 15 s",
         "1 h 1 min",
         "30 / 60 / 10",
+        "33 %",
         "2.13.0",
     ):
         assert text in words
@@ -166,12 +185,19 @@ def test_report_of_little(content, scores):
         figures={},
         differences={},
         quarantine=content.quarantine.iloc[:0],
+        teachers=content.teachers.iloc[:1],
+        contradictions=content.contradictions.iloc[:0],
+        leakage_summary=make_leakage_summary().assign(same_pixels=0, near_copies=0),
+        leakage_pairs=content.leakage_pairs.iloc[:0],
         macro=content.macro.assign(auroc=np.nan, low=np.nan, high=np.nan, left_out="edema"),
         seconds=float("nan"),
     )
     checker = check(render_report(little))
     words = " ".join(checker.words)
     assert "nan" not in words.lower().split()
+    assert "No label contradicted another" in words and "No finding depends on a single source" in words
+    assert "1 pair of sources: no common film found, and none known of" in words
+    assert "No test film was found among the films trained on" in words
     assert "Nothing is in quarantine" in words and "#films" not in checker.addresses
     assert "left out for want of positives or negatives" in words
 
@@ -194,8 +220,126 @@ def test_a_table_without_its_columns_is_refused(content):
         dataclasses.replace(content, figures={"pie": content.figures["gates"]})
 
 
+def words_of(content):
+    return " ".join(" ".join(check(render_report(content)).words).split())
+
+
+def test_quarantine_has_totals_by_source_and_stage(content):
+    rows = [("vindr_cxr", f"i{k}", f"i{k}.dicom", "ingestion", "no such file") for k in range(3)]
+    more = pd.DataFrame(rows, columns=content.quarantine.columns)
+    words = words_of(dataclasses.replace(content, quarantine=pd.concat([content.quarantine, more])))
+    assert "Source Ingestion Imaging Total MIMIC-CXR 0 1 1 VinDr-CXR 3 0 3 All sources 3 1 4" in words
+
+
+def test_labels_section_says_what_contradicts_and_what_one_source_teaches(content):
+    words = words_of(content)
+    assert "1,235 labels of MIMIC-CXR and VinDr-CXR contradicted another label" in words
+    assert "MIMIC-CXR 1,234 Edema No Finding 34 No Finding is absent" in words
+    assert "VinDr-CXR ILD" in words
+    assert "one way only, so that nothing can be learnt but the source: Edema." in words
+    assert "Taught by no source that was trained on: Scar." in words
+    many = pd.concat([content.contradictions] * 30)
+    assert "20 further kinds are in the table of contradictions" in words_of(
+        dataclasses.replace(content, contradictions=many)
+    )
+
+
+def test_leakage_section_tells_pairs_and_what_is_known(content):
+    words = words_of(content)
+    assert "MIMIC-CXR and VinDr-CXR 2 1 3 0 Known to share films." in words
+    assert "No common film was found" not in words
+    assert "Some of the 6 pairs" in words
+    # Three examples of a pair of sources, and all of the other.
+    assert sum(words.count(f"v{k} near copy {k} 0.950") for k in range(5)) == 3
+    assert "MIMIC-CXR test m7 MIMIC-CXR test m8 negative 2 0.990" in words
+    assert "MIMIC-CXR 40 0 1 0 0 1 VinDr-CXR 40 0 0 0 0 0" in words
+    silent = make_leakage_summary(known=[("mimic_cxr", "vindr_cxr")]).assign(same_pixels=0, near_copies=0)
+    assert "Known to share films. No common film was found among those at hand." in words_of(
+        dataclasses.replace(content, leakage_summary=silent)
+    )
+
+
+def with_leaks(content, leave_out):
+    films = content.test_films.assign(leaked=[3, 0])
+    return dataclasses.replace(content, test_films=films, leave_out_leaked=leave_out)
+
+
+def test_leaked_films_are_counted_and_said_to_be_out_or_in(content):
+    out, kept = with_leaks(content, True), with_leaks(content, False)
+    words = words_of(out)
+    assert "3 of 80 test films are also among the films trained on (MIMIC-CXR 3): left out." in words
+    assert "MIMIC-CXR trained on 40 3 37" in words
+    words = words_of(kept)
+    assert "NOT left out, so that these numbers are too high" in words and "MIMIC-CXR trained on 40 3 40" in words
+    assert '<p class="warning">3 of 80' in render_report(kept) and '<p class="note">3 of 80' in render_report(out)
+
+
+def test_a_source_with_nothing_to_be_judged_by_is_named(content):
+    films = content.test_films.assign(leaked=[40, 0])
+    words = words_of(dataclasses.replace(content, test_films=films))
+    assert "Not judged, for want of a test film that was not trained on: MIMIC-CXR." in words
+    words = words_of(dataclasses.replace(content, test_films=content.test_films.iloc[:1]))
+    assert "Not judged, for want of a test film: VinDr-CXR." in words
+
+
+def of_eight(content):
+    """The report of a run with all eight sources, four of them zero-shot."""
+    scores = make_scores(findings=EIGHT)
+    samples = macro_samples(scores, resamples=20)
+    metrics = auroc_table(scores)
+    macro = macro_table(metrics, samples)
+    trained = scores.drop_duplicates("source")["trained_on"].tolist()
+    known = [("chestxray14", "siim_acr"), ("mimic_cxr", "chestxray14")]
+    return dataclasses.replace(
+        content,
+        sources=pd.DataFrame(
+            {"source": list(EIGHT), "origin": "x", "phantom": False, "trained_on": trained, "splits": "official"}
+        ),
+        macro=macro,
+        differences={"A minus B": difference_table(macro, samples, "Conquer + Divide", "Conquer continued")},
+        metrics=metrics,
+        coverage=make_coverage(EIGHT),
+        leakage_summary=make_leakage_summary(tuple(EIGHT), known),
+        test_films=count_test_films(scores),
+        figures={"roc": roc_figure(scores), "auroc": auroc_figure(metrics)},
+    )
+
+
+def test_trained_on_and_zero_shot_sources_stand_apart(content):
+    eight = of_eight(content)
+    html = render_report(eight)
+    words = " ".join(" ".join(check(html).words).split())
+    assert words.index("Sources trained on") < words.index("Zero-shot sources")
+    assert "Model Mean MIMIC-CXR ChestX-ray14 CheXpert VinDr-CXR Conquer" in words
+    assert "Model Mean Shenzhen Open-I SIIM-ACR PadChest Conquer" in words
+    assert "Open-I (zero-shot): known test images" in words
+    assert "Mean of zero-shot sources" in words
+    # Without zero-shot sources nothing is said of them.
+    words = words_of(content)
+    assert "Zero-shot sources" not in words and "Sources trained on" not in words
+
+
+def test_summary_has_a_table_of_each_kind(content):
+    blocks = summary_text(of_eight(content).macro, "Left out: none.", "", "Phantoms.").split("\n\n")
+    assert [block.split("  ")[0] for block in blocks] == ["Test AUROC", "Zero-shot AUROC"]
+    header = blocks[1].splitlines()[0].split()
+    assert header == ["Zero-shot", "AUROC", "Shenzhen", "Open-I", "SIIM-ACR", "PadChest", "mean"]
+    assert blocks[1].splitlines()[-2:] == ["Left out: none.", "Phantoms."]
+    assert max(len(line) for line in "\n".join(blocks).splitlines()) <= 100
+
+
+def test_leaks_in_words(content):
+    films = pd.DataFrame(
+        [("siim_acr", False, 100, 1), ("open_i", False, 50, 0)], columns=["source", "trained_on", "films", "leaked"]
+    )
+    assert (
+        leaked_in_words(films, True) == "1 of 150 test films is also among the films trained on (SIIM-ACR 1): left out."
+    )
+    assert "(SIIM-ACR 1): NOT left out" in leaked_in_words(films, False)
+
+
 def test_summary_has_a_row_per_model_and_a_column_per_source(content):
-    lines = summary_text(content.macro, note="Phantoms.").splitlines()
+    lines = summary_text(content.macro, "Phantoms.").splitlines()
     assert lines[0].split() == ["Test", "AUROC", "MIMIC-CXR", "VinDr-CXR", "mean"]
     assert lines[-1] == "Phantoms."
     area = content.macro.set_index(["model", "source"])["auroc"]

@@ -13,6 +13,16 @@ FINDINGS = ("edema", "ILD", "scar")
 ASKED = {"mimic_cxr": ("edema", "scar"), "vindr_cxr": ("ILD",)}
 
 
+LEAKED = pd.DataFrame(
+    [
+        ("mimic_cxr", "m2", "test", "mimic_cxr", "its patient has films in the training split"),
+        ("vindr_cxr", "v1", "test", "mimic_cxr", "same pixels of the training film mimic_cxr/m0"),
+        ("vindr_cxr", "v2", "test", "vindr_cxr", "same pixels of the training film vindr_cxr/v0"),
+    ],
+    columns=["source", "image_id", "split", "seen_in", "reason"],
+)
+
+
 class Brightness(torch.nn.Module):
     """Answers the mean brightness times the query's first number; counts how it is called."""
 
@@ -69,7 +79,8 @@ def data():
 
 
 def run(model, data, **options):
-    arguments = {"findings_by_source": ASKED, "image_size": 4, "batch_size": 4, "resize": no_resize} | options
+    arguments = {"findings_by_source": ASKED, "trained_on": ["mimic_cxr"], "leaked_films": LEAKED}
+    arguments |= {"image_size": 4, "batch_size": 4, "resize": no_resize} | options
     return score(model, "m", data["examples"], data["stores"], data["labels"], **arguments)
 
 
@@ -98,6 +109,19 @@ def test_batch_size_changes_nothing_and_ratios_and_splits_are_passed_on(data):
     pd.testing.assert_frame_equal(first, second)
     both, _ = run(model, data, splits=("train", "test"))
     assert both["image_id"].nunique() == 10
+
+
+def test_sources_trained_on_and_films_seen_there_are_marked_and_scored_all_the_same(data):
+    scores, _ = run(Brightness(), data)
+    films = scores.drop_duplicates("image_id").set_index("image_id")
+    assert films.groupby("source")["trained_on"].unique().map(list).to_dict() == {
+        "mimic_cxr": [True],
+        "vindr_cxr": [False],
+    }
+    assert list(films.index[films["leaked"]]) == ["m2", "v1"]
+    # What a model has not been trained on, it has not seen.
+    scores, _ = run(Brightness(), data, trained_on=[])
+    assert not scores["leaked"].any() and not scores["trained_on"].any()
 
 
 def test_nothing_to_score_is_an_error(data):

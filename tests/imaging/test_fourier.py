@@ -44,3 +44,21 @@ def test_weight_one_and_own_partner_change_nothing_and_inputs_stay():
     torch.testing.assert_close(fourier_mix(images, images.flip(0), torch.ones(3)), before)
     torch.testing.assert_close(fourier_mix(images, images, torch.zeros(3)), before)
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 7), (4, 6), (1, 9)])
+def test_gradients_are_those_of_the_formula(shape):
+    generator = torch.Generator().manual_seed(5)
+    images, partners = (torch.rand(3, 1, *shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    weights = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    factors = torch.rand(images.shape, generator=generator, dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in (images, partners, weights)]
+    got = torch.autograd.grad((fourier_mix(*inputs) * factors).sum(), inputs)
+    total = torch.zeros((), dtype=torch.float64)
+    for row in range(3):
+        spectrum, other = torch.fft.fft2(images[row, 0]), torch.fft.fft2(partners[row, 0])
+        amplitude = weights[row] * spectrum.abs() + (1 - weights[row]) * other.abs()
+        mixed = torch.fft.ifft2(amplitude * torch.exp(1j * spectrum.angle())).real
+        total = total + (mixed * factors[row, 0]).sum()
+    for name, one, expected in zip(("images", "partners", "weights"), got, torch.autograd.grad(total, inputs)):
+        torch.testing.assert_close(one, expected, msg=lambda text, name=name: f"{name}: {text}")

@@ -31,6 +31,33 @@ def test_projection_is_linear_relu_linear_of_each_patch() -> None:
         torch.testing.assert_close(patches[0, number], second.weight @ hidden + second.bias)
 
 
+def test_gradients_of_the_projection_are_those_of_loops() -> None:
+    """Linear - ReLU - Linear of each patch and the mean over patches, one number at a time, in float64."""
+    encoder = ImageEncoder("test_resnet", width=5).double().eval()
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(2, 3, 64, 64, generator=generator, dtype=torch.float64)
+    maps = encoder.backbone.forward_features((images - encoder.mean) / encoder.std).detach().requires_grad_()
+    first, _, second = encoder.project
+    by_patch, by_mean = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((2, 4, 5), (2, 5)))
+    asked = [maps, *encoder.project.parameters()]
+    encoder.backbone.forward_features = lambda normalised: maps
+    patches, pooled = encoder(images)
+    fast = (patches * by_patch).sum() + (pooled * by_mean).sum()
+    slow = torch.zeros((), dtype=torch.float64)
+    for image in range(2):
+        rows = []
+        for row in range(2):
+            for column in range(2):
+                hidden = first.weight @ maps[image, :, row, column] + first.bias
+                hidden = torch.stack([value if value > 0 else 0 * value for value in hidden])
+                rows.append(second.weight @ hidden + second.bias)
+        slow = slow + sum((patch * factor).sum() for patch, factor in zip(rows, by_patch[image]))
+        slow = slow + (sum(rows) / len(rows) * by_mean[image]).sum()
+    torch.testing.assert_close(fast, slow)
+    for got, expected in zip(torch.autograd.grad(fast, asked), torch.autograd.grad(slow, asked)):
+        torch.testing.assert_close(got, expected)
+
+
 def test_prefix_tokens_are_dropped() -> None:
     encoder = ImageEncoder("test_vit", width=20, image_size=32).eval()
     images = torch.rand(1, 3, 32, 32)

@@ -117,6 +117,7 @@ def test_contrastive_is_zero_below_two_texts(ids: list[int]) -> None:
     assert loss == 0
     assert pooled.grad is not None
     assert torch.equal(pooled.grad, torch.zeros(3, 4))
+    assert scale.grad == 0
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,18 @@ def test_source_contrastive(sources: list[int], temperature: float) -> None:
         lambda x: slow_source_contrastive(x, sources, temperature),
         embedding,
     )
+
+
+def test_source_contrastive_of_one_sample_sources_is_what_the_pair_alone_says() -> None:
+    """A source with one sample has no pair of its own, but stands among the others that pairs are measured by."""
+    embedding = torch.randn(4, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64, requires_grad=True)
+    loss = source_contrastive_loss(embedding, torch.tensor([0, 0, 1, 2]))
+    alone = source_contrastive_loss(embedding[:2], torch.tensor([0, 0]))
+    assert float(alone.detach()) == pytest.approx(0)
+    assert float(loss.detach()) > 0
+    (gradient,) = torch.autograd.grad(loss, embedding)
+    assert gradient[2].any()
+    assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("sources", [[0, 1, 2], [0], []])

@@ -46,6 +46,44 @@ def slow_probabilities(mixture: QueryMixture, patches: Tensor, queries: Tensor, 
     return result
 
 
+def slow_embedding(mixture: QueryMixture, patches: Tensor) -> Tensor:
+    """Gate embeddings, one image, one expert, one number at a time."""
+    rows = []
+    for seen in patches:
+        normalised = [mixture.norm(patch) for patch in seen]
+        mean = sum(normalised) / len(normalised)
+        exponentials = [torch.exp(row @ mean + bias) for row, bias in zip(mixture.gate.weight, mixture.gate.bias)]
+        gate = [value / sum(exponentials) for value in exponentials]
+        linear = mixture.gate_embedding
+        rows.append([sum(w * g for w, g in zip(row, gate)) + bias for row, bias in zip(linear.weight, linear.bias)])
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+@pytest.mark.parametrize("ratios", [(1.0, 0.0), (0.5, 0.5), (0.2, 0.8)])
+@pytest.mark.parametrize("patches", [P, 1])
+def test_gradients_are_those_of_the_slow_version(
+    mixture: QueryMixture, ratios: tuple[float, float], patches: int
+) -> None:
+    """Of patches, queries and every parameter, through the mixed probabilities and the gate embedding."""
+    seen, queries = (x.requires_grad_() for x in inputs(patches))
+    generator = torch.Generator().manual_seed(7)
+    factors = torch.randn(B, Q, generator=generator, dtype=torch.float64)
+    others = torch.randn(B, GATE_EMBEDDING, generator=generator, dtype=torch.float64)
+    output = mixture(seen, queries, main_ratio=ratios[0], expert_ratio=ratios[1])
+    fast = (output.probabilities * factors).sum() + (output.gate_embedding * others).sum()
+    slow = (slow_probabilities(mixture, seen, queries, *ratios) * factors).sum()
+    slow = slow + (slow_embedding(mixture, seen) * others).sum()
+    asked = dict(mixture.named_parameters()) | {"patches": seen, "queries": queries}
+    got, expected = (torch.autograd.grad(loss, list(asked.values()), allow_unused=True) for loss in (fast, slow))
+    for name, value, one, other in zip(asked, asked.values(), got, expected):
+        zeros = torch.zeros_like(value)  # parts that are not run
+        torch.testing.assert_close(
+            zeros if one is None else one,
+            zeros if other is None else other,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
+
+
 @pytest.mark.parametrize("ratios", [(1.0, 0.0), (0.5, 0.5), (0.2, 0.8), (0.0, 1.0)])
 @pytest.mark.parametrize("patches", [P, 1])
 @torch.no_grad()
@@ -104,6 +142,16 @@ def test_experts_start_from_main(mixture: QueryMixture) -> None:
         torch.testing.assert_close(output.experts[:, k], output.main)
     mixture.main.head.weight.zero_()
     assert mixture.experts[0].head.weight.any(), "experts must own their weights"
+
+
+def test_initial_weights_have_the_papers_deviation() -> None:
+    torch.manual_seed(0)
+    mixture = QueryMixture(256, 1, 4, 256, experts=8, gate_embedding=128)
+    heads = torch.cat([mixture.main.head.weight, *(expert.head.weight for expert in mixture.experts)])
+    for weight in (heads, mixture.gate.weight, mixture.gate_embedding.weight):
+        assert abs(float(weight.detach().std()) - 0.02) < 0.002
+    for linear in (mixture.main.head, mixture.gate, mixture.gate_embedding):
+        assert not linear.bias.any()
 
 
 def test_initial_experts_differ() -> None:

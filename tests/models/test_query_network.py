@@ -76,6 +76,35 @@ def test_network_is_the_slow_one(network: QueryNetwork, single: bool) -> None:
         torch.testing.assert_close(answers.logits[image], expected)
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_gradients_are_those_of_the_slow_one(network: QueryNetwork, single: bool) -> None:
+    """Of inputs and of every parameter; the cross-attention's weights get theirs from fine and global attention."""
+    patches, queries = tensors(B, 1 if single else P, D, seed=1), tensors(Q, D, seed=2)
+    norm, factors = randomised(nn.LayerNorm(D), 3), tensors(B, Q, seed=4)
+    patches.requires_grad_()
+    queries.requires_grad_()
+    pooled = None if single else patches.mean(1, keepdim=True)
+    asked = dict(network.named_parameters()) | {f"norm.{n}": p for n, p in norm.named_parameters()}
+    asked |= {"patches": patches, "queries": queries}
+    fast = (network(queries[None], Memory(patches, pooled), norm).logits * factors).sum()
+    slow = torch.zeros((), dtype=torch.float64)
+    for image in range(B):
+        x = queries
+        for layer in network.layers:
+            x = slow_layer(layer, x, patches[image], None if pooled is None else pooled[image])
+        slow = slow + (network.head(norm(x))[:, 0] * factors[image]).sum()
+    got, expected = (
+        torch.autograd.grad(loss, list(asked.values()), allow_unused=True, retain_graph=True) for loss in (fast, slow)
+    )
+    for name, value, one, other in zip(asked, asked.values(), got, expected):
+        zeros = torch.zeros_like(value)  # a single patch's attention does not depend on the queries at all
+        torch.testing.assert_close(
+            zeros if one is None else one,
+            zeros if other is None else other,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
+
+
 def test_fine_attention_of_the_last_layer(network: QueryNetwork) -> None:
     patches = tensors(B, P, D, seed=1)
     memory = Memory(patches, patches.mean(1, keepdim=True))

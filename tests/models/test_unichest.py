@@ -82,6 +82,7 @@ def test_folder_round_trip(model: UniChest, tmp_path: Path) -> None:
         "config.json",
         "vocabulary.yml",
         "README.md",
+        "facts.json",
     }
     loaded = UniChest.from_pretrained(folder)
     assert loaded.fingerprint() == model.fingerprint()
@@ -95,6 +96,17 @@ def test_folder_round_trip(model: UniChest, tmp_path: Path) -> None:
         loaded.predict_probabilities(images(), FINDINGS), model.predict_probabilities(images(), FINDINGS)
     )
     assert "**Trained on**: nothing" in (folder / "README.md").read_text()
+
+
+def test_facts_come_back_and_only_texts_stand_in_the_card(model: UniChest, tmp_path: Path) -> None:
+    model.facts = {"Trained on": "a (3 films)", "trained_on": ["a"], "training_films": {"a": 3}, "seed": 1}
+    model.save_pretrained(tmp_path)
+    assert UniChest.from_pretrained(tmp_path).facts == model.facts
+    card = (tmp_path / "README.md").read_text()
+    assert "**Trained on**: a (3 films)" in card
+    assert "trained_on" not in card
+    (tmp_path / "facts.json").unlink()
+    assert UniChest.from_pretrained(tmp_path).facts == {}
 
 
 def test_saving_again_replaces_the_card(model: UniChest, tmp_path: Path) -> None:

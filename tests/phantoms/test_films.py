@@ -95,6 +95,28 @@ def test_the_more_severe_the_more_it_shows(kind):
     assert np.abs(severe - clean).sum() > 1.15 * np.abs(mild - clean).sum()
 
 
+def test_the_outline_of_a_pneumothorax_is_what_was_drawn():
+    _, boxes, film = picture_of(3, [finding_of("pneumothorax", 0.7), finding_of("mass", 0.7)])
+    lung, other = boxes
+    mask = lung.outline.mask(SHAPE)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    drawn = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    assert np.abs(drawn - np.array(lung[2:6])).max() <= 2
+    assert (film.lungs[mask] > 0.4).all() and 0.01 < mask.mean() < 0.2
+    assert other.outline is None
+
+
+def test_tuberculosis_lies_in_the_upper_zones_and_may_be_on_both_sides():
+    for seed in range(12):
+        finding = finding_of("tuberculosis", 0.8, seed)
+        _, boxes, film = picture_of(seed, [finding])
+        assert len(boxes) == (2 if finding.side == "both" else 1)
+        middle = film.grid.to_pixels(np.array([[0.0, -0.05]]))[0, 1]
+        assert all((box.y_min + box.y_max) / 2 < middle for box in boxes)
+    sides = {finding_of("tuberculosis", 0.5, seed).side for seed in range(30)}
+    assert sides == {"left", "right", "both"}
+
+
 def test_side_is_the_patients_side():
     for side, half in (("right", slice(0, 64)), ("left", slice(64, 128))):
         _, boxes, _ = picture_of(1, [replace(finding_of("mass", 0.8), side=side)])

@@ -1,6 +1,7 @@
 """From truth to labels: definitions contradict each other, each switch does what it says and nothing else."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,13 +15,16 @@ from unichest_kedro.phantoms.definitions import COMMON, OWN, definition_of, judg
 from unichest_kedro.phantoms.differences import profile_of
 from unichest_kedro.phantoms.findings import CHRONIC, KINDS
 from unichest_kedro.phantoms.make import LAYOUTS
+from unichest_kedro.sources.base import TRAINED_ON
 
 SHARED = {
     "opacity": {"mimic_cxr": "Lung Opacity", "chexpert": "Lung Opacity", "vindr_cxr": "Lung Opacity"},
     "infiltration": {"chestxray14": "Infiltration", "vindr_cxr": "Infiltration"},
-    "consolidation": dict.fromkeys(SOURCES, "Consolidation"),
-    "pneumonia": dict.fromkeys(SOURCES, "Pneumonia"),
-    "atelectasis": dict.fromkeys(SOURCES, "Atelectasis"),
+    "consolidation": dict.fromkeys(TRAINED_ON, "Consolidation"),
+    "pneumonia": dict.fromkeys(TRAINED_ON, "Pneumonia"),
+    "atelectasis": dict.fromkeys(TRAINED_ON, "Atelectasis"),
+    "patches": {"chestxray14": "Infiltration", "open_i": "Infiltrate", "padchest": "infiltrates"},
+    "shadow": {"mimic_cxr": "Lung Opacity", "open_i": "Opacity"},
     "enlarged cardiomediastinum": dict.fromkeys(("mimic_cxr", "chexpert"), "Enlarged Cardiomediastinum"),
 }
 
@@ -81,8 +85,18 @@ def test_judge_against_a_plain_loop(truth):
 
 
 def test_own_definitions_name_labels_of_their_source():
+    assert set(OWN) == set(COMMON) == set(SOURCES)
     for source, rules in OWN.items():
         assert set(rules) <= set(COMMON[source])
+
+
+def test_what_the_scored_sources_label_is_labelled_where_it_is_learnt():
+    kinds = {
+        source: {kind for own in (COMMON, OWN) for rule in own[source].values() for kind in rule} for source in SOURCES
+    }
+    learnt = set().union(*(kinds[source] for source in TRAINED_ON))
+    assert learnt == set(KINDS)
+    assert all(kinds[source] for source in SOURCES)
 
 
 def test_threshold_decides_whether_a_mild_finding_is_present():
@@ -143,8 +157,32 @@ def test_splits_have_their_sizes_and_share_no_patient(source):
     assert len(plans) == 400
     patients = pd.DataFrame([(plan.patient, plan.split) for plan in plans]).drop_duplicates()
     assert patients[0].is_unique
-    test = sum(plan.split == "test" for plan in plans)
-    assert test == 100
+    if source in TRAINED_ON:
+        assert sum(plan.split == "test" for plan in plans) == 100
+    else:
+        assert {plan.split for plan in plans} == {""}
+
+
+@pytest.mark.parametrize(("source", "kind"), [("vindr_cxr", "tuberculosis"), ("chestxray14", "hernia")])
+def test_findings_of_some_sources_leave_all_other_films_as_they_are(source, kind):
+    cohort, profile = LAYOUTS[source].COHORT, profile_of(source, Differences())
+    plans = plan_films(source, 2000, 1, cohort, profile)
+    without = plan_films(source, 2000, 1, replace(cohort, added={}), profile)
+    shows = [kind in {finding.kind for finding in plan.findings} for plan in plans]
+    assert 0.5 < np.mean(shows) / cohort.added[kind] < 1.5
+    for plan, plain, shown in zip(plans, without, shows):
+        assert replace(plan, findings=()) == replace(plain, findings=())
+        assert plan.findings[: len(plain.findings)] == plain.findings
+        assert shown or plan == plain
+        kinds = [finding.kind for finding in plan.findings]
+        assert len(kinds) == len(set(kinds)), "no finding is there twice"
+
+
+def test_shenzhen_films_are_of_the_ill_and_of_the_healthy():
+    truth = truth_table(plans_of("shenzhen", 600)) > 0
+    assert 0.4 < truth["tuberculosis"].mean() < 0.6
+    assert not truth[~truth["tuberculosis"]].any(axis=None)
+    assert set(truth.columns[truth.any()]) == {"tuberculosis", "effusion", "thickening"}
 
 
 TERMS = {
@@ -222,6 +260,15 @@ def test_wrong_settings_name_field_value_and_what_is_allowed(values, words):
     assert all(word in str(caught.value) for word in words)
 
 
+def test_scored_sources_have_films_of_their_own_number():
+    settings = PhantomSettings(images_per_source=900)
+    assert [settings.images_of(source) for source in SOURCES] == [900] * 4 + [300] * 4
+    assert PhantomSettings(images_per_source=900, scored_images=50).images_of("padchest") == 50
+    assert PhantomSettings(images_per_source=24).images_of("shenzhen") == 24
+    with pytest.raises(SettingsError, match=r"scored_images = 5.*24"):
+        PhantomSettings.checked({"scored_images": 5})
+
+
 def test_a_difference_may_be_given_as_a_number_or_a_switch():
     differences = Differences.model_validate({"noise": 0.5, "markers": False, "threshold": {"strength": 0.2}})
     amounts = (differences.noise.amount, differences.markers.amount, differences.threshold.amount)
@@ -229,5 +276,5 @@ def test_a_difference_may_be_given_as_a_number_or_a_switch():
 
 
 def test_an_unknown_source_is_named():
-    with pytest.raises(SettingsError, match=r"padchest.*mimic_cxr"):
-        profile_of("padchest", Differences())
+    with pytest.raises(SettingsError, match=r"brax.*mimic_cxr.*padchest"):
+        profile_of("brax", Differences())

@@ -18,6 +18,7 @@ from unichest_kedro.phantoms import SOURCES, Differences, PhantomSettings, make,
 from unichest_kedro.phantoms.acquisition import take_film
 from unichest_kedro.phantoms.cohort import plan_films
 from unichest_kedro.phantoms.differences import profile_of
+from unichest_kedro.sources.base import TRAINED_ON
 
 SETTINGS = PhantomSettings(images_per_source=120, image_size=64, seed=3, n_jobs=1)
 
@@ -43,11 +44,16 @@ def test_only_official_files_are_there(roots, source):
         "chexpert": r"(train|valid|test)(\.csv|/patient\d{5}/study\d+/view\d_(frontal|lateral)\.jpg)",
         "vindr_cxr": r"(train|test)/[0-9a-f]{32}\.dicom"
         r"|annotations/(image_labels|annotations)_(train|test)\.csv",
+        "shenzhen": r"CXR_png/CHNCXR_\d{4}_[01]\.png|ClinicalReadings/CHNCXR_\d{4}_[01]\.txt",
+        "open_i": r"NLMCXR_png/CXR\d+_IM-\d{4}-[12]001\.png|ecgen-radiology/\d+\.xml|indiana_projections\.csv",
+        "siim_acr": r"dicom-images-train/[\d.]+/[\d.]+/[\d.]+\.dcm|train-rle\.csv",
+        "padchest": r"[012]/\d{38}_[a-z0-9]{6}\.png|PADCHEST_chest_x_ray_images_labels_160K_01\.02\.19\.csv\.gz",
     }[source]
     names = list(digest(roots[source]))
     strangers = [name for name in names if not re.fullmatch(official, name)]
     assert strangers == []
-    assert sum(name.endswith((".jpg", ".png", ".dicom")) for name in names) == 120
+    films = sum(name.endswith((".jpg", ".png", ".dicom", ".dcm")) for name in names)
+    assert films == SETTINGS.images_of(source) == (120 if source in TRAINED_ON else 40)
 
 
 def test_mimic_tables_have_the_official_columns_and_keys(roots):
@@ -219,6 +225,16 @@ def test_unchanged_settings_are_not_drawn_again_and_changed_ones_are(tmp_path):
     assert json.loads((tmp_path / "nih.json").read_text())["differences"]["noise"]["on"] is False
 
 
+def test_the_number_of_scored_films_redraws_the_scored_sources_only(tmp_path):
+    for source in ("chexpert", "shenzhen"):
+        make_phantoms(source, tmp_path / source, small(scored_images=24))
+    stamps = {source: (tmp_path / source).stat().st_mtime_ns for source in ("chexpert", "shenzhen")}
+    for source in stamps:
+        make_phantoms(source, tmp_path / source, small(scored_images=25))
+    assert (tmp_path / "chexpert").stat().st_mtime_ns == stamps["chexpert"]
+    assert len(list((tmp_path / "shenzhen/CXR_png").iterdir())) == 25
+
+
 def test_an_interrupted_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
@@ -242,5 +258,5 @@ def test_a_folder_of_other_origin_is_left_alone(tmp_path):
 
 
 def test_an_unknown_source_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"'padchest'.*mimic_cxr, chestxray14, chexpert, vindr_cxr"):
-        make_phantoms("padchest", tmp_path / "x", small())
+    with pytest.raises(SettingsError, match=r"'brax'.*mimic_cxr, chestxray14, .*, padchest"):
+        make_phantoms("brax", tmp_path / "x", small())

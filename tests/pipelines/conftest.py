@@ -22,7 +22,7 @@ PHANTOMS = {"images_per_source": 80, "image_size": 64, "seed": 3}
 
 def copy_project(project: Path, target: Path) -> Path:
     """Copy what a clone holds, without data and local settings."""
-    for name in ("src", "conf/base", "conf/paper", "pyproject.toml", "conf/logging.yml", ".telemetry"):
+    for name in ("src", "conf/base", "conf/open", "conf/paper", "pyproject.toml", "conf/logging.yml", ".telemetry"):
         source = project / name
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -104,7 +104,9 @@ def test_an_unknown_finding_in_the_vocabulary_is_named(films, run, user):
     vocabulary = yaml.safe_load((user / "conf/base/vocabulary.yml").read_text())
     vocabulary["sources"]["chexpert"]["labels"]["Edema"] = "oedma"
     (user / "vocabulary.yml").write_text(yaml.safe_dump(vocabulary))
-    code, output = run({"chexpert": films["chexpert"]}, "--pipelines=ingest,harmonise", vocabulary="vocabulary.yml")
+    code, output = run(
+        {"chexpert": films["chexpert"]}, "--pipelines=ingest,reports,harmonise", vocabulary="vocabulary.yml"
+    )
     assert code == 1
     assert "'oedma'" in output
     assert "'Edema'" in output

@@ -13,7 +13,7 @@ def root(clone, tmp_path_factory):
     return clone(tmp_path_factory.mktemp("configuration") / "project")
 
 
-@pytest.mark.parametrize("env", [None, "paper"])
+@pytest.mark.parametrize("env", [None, "open", "paper"])
 def test_shipped_parameters_are_valid(root, env):
     bootstrap_project(root)
     with KedroSession.create(root, env=env) as session:
@@ -34,6 +34,20 @@ def test_the_paper_environment_is_the_papers(root):
     assert (conquer.augmentation.randaugment_operations, conquer.augmentation.fourier_probability) == (2, 0.5)
     assert conquer.plateau is None
     assert data == "data/paper"
+
+
+def test_the_open_environment_trains_on_what_anyone_may_download(root):
+    bootstrap_project(root)
+    with KedroSession.create(root, env="open") as session:
+        context = session.load_context()
+        config = context.config_loader["globals"]
+        parameters = context.params
+    assert parameters["train_on"] == config["train_on"] == ["chestxray14", "open_i"]
+    assert config["data"] == "data/open"
+    assert parameters["imaging"].views == ("frontal", "unknown")
+    base = KedroSession.create(root).load_context().params
+    assert parameters["model"] == base["model"]
+    assert base["train_on"] == ["mimic_cxr", "chestxray14", "chexpert", "vindr_cxr"]
 
 
 def test_every_artefact_is_in_the_catalog_with_a_layer(root):

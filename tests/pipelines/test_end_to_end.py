@@ -5,10 +5,14 @@ import json
 import pandas as pd
 import pytest
 
-from unichest_kedro.sources import SOURCES
+from unichest_kedro.reports.scoring import MICRO
+from unichest_kedro.sources import SOURCES, TRAINED_ON
 
 pytestmark = pytest.mark.end_to_end
-STAGES = ("ingest", "images", "harmonise", "text", "conquer", "divide", "pretrain", "evaluate", "__default__")
+STAGES = (
+    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide", "pretrain", "evaluate"),
+    *("score_extractor", "import_official", "__default__"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,8 @@ def test_nothing_listed_is_lost(evaluated):
     assert set(accounting.index) >= set(SOURCES)
     for source in SOURCES:
         studies = pd.read_parquet(root / f"data/02_intermediate/{source}/studies.parquet")
-        assert accounting.loc[source, "listed"] == len(studies)
+        quarantine = pd.read_parquet(root / f"data/02_intermediate/{source}/ingestion_quarantine.parquet")
+        assert accounting.loc[source, "listed"] == len(studies) + len(quarantine)
 
 
 def test_the_run_ends_with_the_table_and_the_reports_place(evaluated):
@@ -67,6 +72,21 @@ def test_the_run_ends_with_the_table_and_the_reports_place(evaluated):
     assert [row in summary for row in ("Conquer", "Conquer continued", "Conquer + Divide")] == [True] * 3
     assert summary.strip() in printed
     assert "report.html" in printed
+
+
+def test_sources_that_were_not_trained_on_are_scored_apart_and_without_leaked_films(evaluated):
+    root, printed = evaluated
+    headline = pd.read_csv(root / "data/08_reporting/headline.csv")
+    assert "Zero-shot AUROC" in printed
+    scores = pd.read_parquet(root / "data/07_model_output/unichest_scores.parquet")
+    trained = scores.groupby("source")["trained_on"].unique().map(list)
+    assert {source: kind for source, (kind,) in trained.items()} == {source: source in TRAINED_ON for source in SOURCES}
+    leaked = pd.read_parquet(root / "data/03_primary/leaked_films.parquet")
+    seen = set(leaked.loc[leaked["seen_in"].isin(TRAINED_ON) & (leaked["split"] == "test"), "image_id"])
+    assert seen, "the phantom of SIIM-ACR repeats films of ChestX-ray14"
+    assert set(scores.loc[scores["leaked"], "image_id"]) == seen
+    assert f"{len(seen)} of" in printed
+    assert {"mean", "mean_zero_shot"} <= set(headline["source"])
 
 
 def test_the_report_stands_alone(evaluated):
@@ -135,4 +155,32 @@ def test_phantom_artefacts_do_not_pass_for_real_ones(evaluated, kedro, tmp_path)
         settings.write_text(kept)
     assert result.returncode == 1
     assert "was made from" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_the_report_reader_is_scored_on_open_i(evaluated, kedro):
+    root, _ = evaluated
+    result = kedro(root, "run", "--pipeline=score_extractor")
+    assert result.returncode == 0, result.stdout[-3000:]
+    scores = pd.read_csv(root / "data/08_reporting/extractor_scores.csv").set_index("finding")
+    assert scores.loc[MICRO, "f1"] > 0.9
+    assert (root / "data/08_reporting/extractor.html").is_file()
+
+
+def test_the_open_environment_trains_on_chestxray14_and_open_i(evaluated, kedro):
+    root, _ = evaluated
+    small = "imaging.image_size=48,text_encoder.steps=20,model.image_size=48,model.layers=1,evaluation.resamples=20"
+    result = kedro(root, "run", "--env=open", f"--params={small},conquer.epochs=1,divide.epochs=1")
+    assert result.returncode == 0, result.stdout[-4000:]
+    scores = pd.read_parquet(root / "data/open/07_model_output/unichest_scores.parquet")
+    assert set(scores.loc[scores["trained_on"], "source"]) == {"chestxray14", "open_i"}
+    assert set(scores["source"]) == set(SOURCES)
+    facts = json.loads((root / "data/open/06_models/unichest/facts.json").read_text())
+    assert facts["trained_on"] == ["chestxray14", "open_i"]
+
+
+def test_importing_a_published_checkpoint_asks_for_it_in_one_sentence(small_project, kedro):
+    result = kedro(small_project, "run", "--pipeline=import_official")
+    assert result.returncode == 1
+    assert "official.checkpoint" in result.stdout
     assert "Traceback" not in result.stdout

@@ -176,6 +176,158 @@ def vindr_cxr(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def shenzhen(tmp_path: Path) -> Path:
+    """Four films, two of them of tuberculosis, each with a reading."""
+    root = tmp_path / "ChinaSet_AllFiles"
+    readings = {
+        "CHNCXR_0001_0": "male 45yrs\r\nnormal",
+        "CHNCXR_0002_0": "female, 14 yrs\nnormal\n",
+        "CHNCXR_0327_1": "Female24yrs\nPTB in the right upper field",
+        "CHNCXR_0328_1": "male , 5 months\n1.bilateral PTB\n2.right pleuritis",
+    }
+    for name, text in readings.items():
+        touch(root, f"CXR_png/{name}.png")
+        path = root / f"ClinicalReadings/{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode())
+    touch(root, "CXR_png/Thumbs.db", "CXR_png/._CHNCXR_0001_0.png", "README.txt")
+    return root
+
+
+SIIM_UID = "1.2.276.0.7230010.3.1.4.8323329.{}.1517875201.850819"
+
+
+@pytest.fixture
+def siim_acr(tmp_path: Path) -> Path:
+    """Three listed films (none, one and two masks) and one that no row lists; the files are empty."""
+    root = tmp_path / "siim-acr"
+    rows = [
+        [SIIM_UID.format(1), "-1"],
+        [SIIM_UID.format(2), f"{1024 * 3 + 10} 4 1020 6"],
+        [SIIM_UID.format(3), "0 2"],
+        [SIIM_UID.format(3), f"{1024 * 1024 - 3} 3"],
+    ]
+    write_csv(root / "train-rle.csv", ["ImageId", " EncodedPixels"], rows)
+    for film in (1, 2, 3):
+        touch(root, f"dicom-images-train/study{film}/series{film}/{SIIM_UID.format(film)}.dcm")
+    touch(root, f"dicom-images-test/study9/series9/{SIIM_UID.format(9)}.dcm")
+    return root
+
+
+PADCHEST_HEADER = [
+    "",
+    "ImageID",
+    "ImageDir",
+    "StudyDate_DICOM",
+    "StudyID",
+    "PatientID",
+    "PatientBirth",
+    "PatientSex_DICOM",
+    "ViewPosition_DICOM",
+    "Projection",
+    "MethodProjection",
+    "ReportID",
+    "Report",
+    "MethodLabel",
+    "Labels",
+]
+PADCHEST_TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+
+
+def padchest_row(film: int, projection: str, labels: str, method: str = "Physician") -> list[object]:
+    image, study = f"2168401113_{film:02d}.png", f"study{film // 2}"
+    report = f"silueta cardiaca normal , hallazgo {film} ."
+    who = [20140915, study, f"patient{film // 4}", "1938.0", "MFO"[film % 3]]
+    return [film, image, film % 2, *who, "POSTEROANTERIOR", projection, "Manual", 4000 + film, report, method, labels]
+
+
+@pytest.fixture
+def padchest(tmp_path: Path) -> Path:
+    """Six films labelled by a physician, two by a model, in two folders; a gzipped table."""
+    root = tmp_path / "padchest"
+    rows = [
+        padchest_row(0, "PA", "['normal']"),
+        padchest_row(1, "L", "['pleural effusion ', ' COPD signs', '']"),
+        padchest_row(2, "AP_horizontal", "['cardiomegaly', 'pleural  effusion']"),
+        padchest_row(3, "AP", "['exclude']"),
+        padchest_row(4, "COSTAL", "['']"),
+        padchest_row(5, "EXCLUDE", "['suboptimal study', 'unchanged']"),
+        padchest_row(6, "PA", "['normal']", "RNN_model"),
+        padchest_row(7, "PA", "['pneumonia']", "RNN_model"),
+    ]
+    write_csv(root / f"{PADCHEST_TABLE}.gz", PADCHEST_HEADER, rows)
+    touch(root, *(f"{row[2]}/{row[1]}" for row in rows if row[-2] == "Physician"))
+    return root
+
+
+def open_i_xml(number: int, images: Sequence[str], majors: Sequence[str] = (), **sections: str) -> str:
+    texts = "".join(f'<AbstractText Label="{name}">{text}</AbstractText>\n' for name, text in sections.items())
+    terms = "".join(f"<major>{term}</major>\n" for term in majors)
+    films = "".join(f'<parentImage id="{image}"><caption>PA and lateral</caption></parentImage>' for image in images)
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>'
+        f"{texts}</Abstract></Article></MedlineCitation><MeSH>{terms}<automatic>lung</automatic></MeSH>{films}</eCitation>"
+    )
+
+
+OPEN_I_FILMS = {
+    1: ["CXR1_1_IM-0001-3001", "CXR1_1_IM-0001-4001"],
+    2: ["CXR2_IM-0652-1001", "CXR2_IM-0652-2001"],
+    10: ["CXR10_IM-0002-1001"],
+    11: [],
+}
+
+
+@pytest.fixture
+def open_i(tmp_path: Path) -> Path:
+    """Four reports, one of them not indexed and one without images; five films."""
+    root = tmp_path / "open-i"
+    reports = {
+        1: open_i_xml(
+            1, OPEN_I_FILMS[1], ["normal"], INDICATION="Cough.", FINDINGS="Clear  lungs.", IMPRESSION="Normal."
+        ),
+        2: open_i_xml(
+            2,
+            OPEN_I_FILMS[2],
+            ["Cardiomegaly/borderline", "Pleural Effusion/right/small "],
+            FINDINGS="",
+            IMPRESSION="Borderline heart &amp; XXXX.",
+        ),
+        10: open_i_xml(10, OPEN_I_FILMS[10], ["No Indexing"], COMPARISON="None."),
+        11: open_i_xml(11, [], ["Opacity/lung/base/left"], FINDINGS="Opacity at the left base."),
+    }
+    for number, text in reports.items():
+        path = root / f"ecgen-radiology/{number}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    touch(root, *(f"NLMCXR_png/{image}.png" for images in OPEN_I_FILMS.values() for image in images))
+    return root
+
+
+@pytest.fixture
+def open_i_kaggle(tmp_path: Path) -> Path:
+    """The reports of `open_i` that have images, as Kaggle's copy has them."""
+    root = tmp_path / "indiana"
+    header = ["uid", "MeSH", "Problems", "image", "indication", "comparison", "findings", "impression"]
+    reports = [
+        [1, "normal", "normal", "PA and lateral", "Cough.", "", "Clear  lungs.", "Normal."],
+        [2, "Cardiomegaly/borderline;Pleural Effusion/right/small", "", "", "", "", "", "Borderline heart & XXXX."],
+        [10, "No Indexing", "No Indexing", "", "", "None.", "", ""],
+    ]
+    write_csv(root / "indiana_reports.csv", header, reports)
+    films = [
+        [1, "1_IM-0001-3001.dcm.png", "Lateral"],
+        [1, "1_IM-0001-4001.dcm.png", "Frontal"],
+        [2, "2_IM-0652-1001.dcm.png", "Frontal"],
+        [2, "2_IM-0652-2001.dcm.png", "Lateral"],
+        [10, "10_IM-0002-1001.dcm.png", "Frontal"],
+    ]
+    write_csv(root / "indiana_projections.csv", ["uid", "filename", "projection"], films)
+    touch(root, *(f"images/images_normalized/{name}" for _, name, _ in films))
+    return root
+
+
+@pytest.fixture
 def edit() -> Callable[[Path, str, str], None]:
     """Replace text in a table, gzipped or not; the text must be there."""
 

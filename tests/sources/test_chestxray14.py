@@ -1,13 +1,11 @@
-import csv
-import logging
+import gzip
 
 import numpy as np
 import pytest
 
 from unichest_kedro.errors import SourceError
-from unichest_kedro.schemas import NATIVE_PREFIX, Studies
-from unichest_kedro.sources import IngestionSettings, ingest, list_images
-from unichest_kedro.sources.labels import CHESTXRAY14_LABELS
+from unichest_kedro.schemas import NATIVE_PREFIX
+from unichest_kedro.sources import ingest
 
 
 def test_columns(chestxray14, settings):
@@ -44,6 +42,20 @@ def test_flat_folder_and_table_of_2020(chestxray14, settings):
     flat = ingest("chestxray14", chestxray14, settings).studies
     assert flat["path"].tolist() == ["images/" + image for image in flat["image_id"]]
     assert flat.drop(columns="path").equals(split_root.drop(columns="path"))
+
+
+@pytest.mark.parametrize("table", ["Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv"])
+def test_gzipped_tables_and_folders_without_an_inner_one(chestxray14, settings, table):
+    expected = ingest("chestxray14", chestxray14, settings)
+    for old, new in (("Data_Entry_2017.csv", table), ("BBox_List_2017.csv", "BBox_List_2017.csv")):
+        content = (chestxray14 / old).read_bytes()
+        (chestxray14 / old).unlink()
+        (chestxray14 / f"{new}.gz").write_bytes(gzip.compress(content))
+    for path in list(chestxray14.glob("images_*/images/*.png")):
+        path.rename(path.parents[1] / path.name)
+    studies, boxes, quarantine = ingest("chestxray14", chestxray14, settings)
+    assert studies["path"].iloc[0] == "images_001/00000001_000.png" and quarantine.empty
+    assert studies.drop(columns="path").equals(expected.studies.drop(columns="path")) and boxes.equals(expected.boxes)
 
 
 def test_images_that_table_and_lists_do_not_share(chestxray14, settings):
@@ -97,47 +109,3 @@ def test_patient_in_two_splits(chestxray14, settings, edit):
     edit(chestxray14 / "Data_Entry_2017.csv", "Hernia,0,11", "Hernia,0,2")
     with pytest.raises(SourceError, match=r"1 patient\(s\) are in two splits, for example 2 \(test and train\)"):
         ingest("chestxray14", chestxray14, settings)
-
-
-@pytest.fixture(scope="module")
-def release(real):
-    """The real table, read the slow and obvious way."""
-    folder = real / "chestxray14"
-    with (folder / "Data_Entry_2017_v2020.csv").open(newline="") as stream:
-        rows = {row["Image Index"]: row for row in csv.DictReader(stream)}
-    lists = {name: set((folder / f"{name}_list.txt").read_text().split()) for name in ("train_val", "test")}
-    return folder, rows, lists
-
-
-def test_full_release_listing(release):
-    folder, rows, lists = release
-    listing, boxes, rejected = list_images("chestxray14", folder, IngestionSettings())
-    assert len(listing) == 112_120 and rejected.empty and len(boxes) == 984
-    assert listing["patient_id"].nunique() == 30_805
-    split = dict(zip(listing["image_id"], listing["split"]))
-    assert {image for image, name in split.items() if name == "test"} == lists["test"]
-    assert {image for image, name in split.items() if name != "test"} == lists["train_val"]
-    patients = listing.groupby("split")["patient_id"].agg(set)
-    assert not patients["val"] & patients["train"] and not patients["test"] & (patients["val"] | patients["train"])
-    trained = len(patients["val"]) + len(patients["train"])
-    assert len(patients["val"]) == round(0.1 * trained)
-    for label in CHESTXRAY14_LABELS:
-        expected = [float(label in rows[image]["Finding Labels"].split("|")) for image in listing["image_id"]]
-        assert listing[NATIVE_PREFIX + label].tolist() == expected
-    for column, native in (("patient_id", "Patient ID"), ("sex", "Patient Gender")):
-        assert listing[column].tolist() == [rows[image][native] for image in listing["image_id"]]
-    assert listing["age"].tolist() == [float(rows[image]["Patient Age"]) for image in listing["image_id"]]
-
-
-def test_partial_download_loses_none_of_the_images_present(release, caplog):
-    folder, rows, _ = release
-    with caplog.at_level(logging.WARNING):
-        studies, boxes, quarantine = ingest("chestxray14", folder, IngestionSettings())
-    on_disk = {path.name for path in (folder / "images").iterdir()} & set(rows)
-    assert set(studies["image_id"]) == on_disk and len(studies) == 501
-    assert len(quarantine) == 111_619 and set(quarantine["reason"]) == {"listed but not on disk"}
-    assert "111,619 of 112,120 listed images are not on disk" in caplog.text
-    assert set(boxes["image_id"]) <= on_disk
-    Studies.validate(studies)
-    listing = list_images("chestxray14", folder, IngestionSettings()).listing.set_index("image_id")
-    assert (listing.loc[studies["image_id"], "split"].to_numpy() == studies["split"].to_numpy()).all()

@@ -1,15 +1,13 @@
 import csv
+import gzip
 import logging
 
 import numpy as np
 import pytest
 
 from unichest_kedro.errors import SourceError
-from unichest_kedro.schemas import NATIVE_PREFIX
-from unichest_kedro.sources import IngestionSettings, ingest, list_images
+from unichest_kedro.sources import ingest
 from unichest_kedro.sources.labels import CHEXPERT_LABELS
-
-VALUES = {"": None, "1.0": 1.0, "0.0": 0.0, "-1.0": -1.0}
 
 
 def test_columns(make_chexpert, settings):
@@ -99,6 +97,53 @@ def test_tables_beside_the_release_folder(make_chexpert, settings):
     assert ingest("chexpert", root.parent, settings).studies["path"].str.startswith(root.name).all()
 
 
+def in_batches(root):
+    """The folders into which the four archives of the full release unpack, beside each other."""
+    above = root.parent / "chexpertchestxrays-u20210408"
+    first = above / "CheXpert-v1.0 batch 1 (validate & csv)"
+    first.mkdir(parents=True)
+    for name in ("train.csv", "valid.csv"):
+        (root / name).rename(first / name)
+    (root / "valid").rename(first / "valid")
+    for number, patient in enumerate(sorted((root / "train").iterdir())):
+        batch = above / ("CheXpert-v1.0 batch 2 (train 1)" if number < 6 else "CheXpert-v1.0 batch 3 (train 2)")
+        batch.mkdir(exist_ok=True)
+        patient.rename(batch / patient.name)
+    return above
+
+
+def test_full_release_in_batches(make_chexpert, settings):
+    root = make_chexpert("CheXpert-v1.0", tables=["train", "valid"])
+    merged = ingest("chexpert", root, settings).studies
+    above = in_batches(root)
+    studies, _, quarantine = ingest("chexpert", above, settings)
+    assert quarantine.empty
+    assert studies.drop(columns="path").equals(merged.drop(columns="path"))
+    paths = studies.set_index("image_id")["path"]
+    film = "study1/view1_frontal.jpg"
+    assert paths[f"train/patient00001/{film}"] == f"CheXpert-v1.0 batch 2 (train 1)/patient00001/{film}"
+    assert paths[f"train/patient00009/{film}"] == f"CheXpert-v1.0 batch 3 (train 2)/patient00009/{film}"
+    assert paths[f"valid/patient64541/{film}"] == f"CheXpert-v1.0 batch 1 (validate & csv)/valid/patient64541/{film}"
+
+
+def test_a_batch_that_was_not_downloaded(make_chexpert, settings):
+    above = in_batches(make_chexpert("CheXpert-v1.0", tables=["train", "valid"]))
+    (above / "CheXpert-v1.0 batch 3 (train 2)").rename(above.parent / "elsewhere")
+    studies, _, quarantine = ingest("chexpert", above, settings)
+    assert len(studies) == 8 and set(quarantine["reason"]) == {"listed but not on disk"}
+    assert quarantine["path"].str.startswith("train/patient000").all() and len(quarantine) == 4
+
+
+@pytest.mark.parametrize("release", ["CheXpert-v1.0-small", "CheXpert-v1.0"])
+def test_gzipped_tables(make_chexpert, settings, release):
+    root = make_chexpert(release)
+    plain = ingest("chexpert", root, settings).studies
+    for path in list(root.glob("*.csv")):
+        path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert ingest("chexpert", root, settings).studies.equals(plain)
+
+
 def test_paths_that_cannot_be_used(make_chexpert, settings, edit):
     root = make_chexpert()
     edit(root / "train.csv", "CheXpert-v1.0-small/train/patient00003/", "../../patient00003/")
@@ -129,22 +174,3 @@ def test_same_image_twice(make_chexpert, settings, edit):
     edit(root / "train.csv", "patient00003", "patient00002")
     with pytest.raises(SourceError, match=r"listed more than once, for example train/patient00002/study1"):
         ingest("chexpert", root, settings)
-
-
-def test_full_training_table(real):
-    listing, _, rejected = list_images("chexpert", real / "chexpert", IngestionSettings())
-    assert len(listing) == 223_414 and rejected.empty
-    with (real / "chexpert/train.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert listing["image_id"].tolist() == [row["Path"].split("/", 1)[1] for row in rows]
-    assert listing["patient_id"].tolist() == [row["Path"].split("/")[2] for row in rows]
-    assert listing["patient_id"].nunique() == 64_540
-    assert listing["view"].tolist() == [row["Frontal/Lateral"].lower() for row in rows]
-    assert listing["sex"].tolist() == [{"Female": "F", "Male": "M"}.get(row["Sex"], "") for row in rows]
-    for label in CHEXPERT_LABELS:
-        column = listing[NATIVE_PREFIX + label]
-        values = column.astype(object).where(column.notna(), None)
-        assert values.tolist() == [VALUES[row[label]] for row in rows]
-    val = listing[listing["split"] == "val"]
-    assert val["patient_id"].nunique() == 6_454
-    assert not set(val["patient_id"]) & set(listing.loc[listing["split"] == "train", "patient_id"])

@@ -5,12 +5,16 @@ import pytest
 from unichest_kedro.errors import SettingsError, SourceError
 from unichest_kedro.phantoms import PhantomSettings, make_phantoms
 from unichest_kedro.schemas import Boxes, Quarantine, Studies
-from unichest_kedro.sources import SOURCES, ingest, list_images
+from unichest_kedro.sources import SOURCES, TRAINED_ON, IngestionSettings, ingest, list_images
+
+SCORED_ONLY = tuple(source for source in SOURCES if source not in TRAINED_ON)
+BY_A_MODEL = "labelled by a model, not by a physician"
 
 
 @pytest.fixture
-def roots(mimic_cxr, chestxray14, make_chexpert, vindr_cxr):
-    return dict(zip(SOURCES, (mimic_cxr, chestxray14, make_chexpert(), vindr_cxr)))
+def roots(mimic_cxr, chestxray14, make_chexpert, vindr_cxr, shenzhen, open_i, siim_acr, padchest):
+    folders = (mimic_cxr, chestxray14, make_chexpert(), vindr_cxr, shenzhen, open_i, siim_acr, padchest)
+    return dict(zip(SOURCES, folders, strict=True))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -19,10 +23,19 @@ def test_tables_fit_the_schemas_and_nothing_is_set_aside(source, roots, settings
     Studies.validate(studies)
     Boxes.validate(boxes)
     Quarantine.validate(quarantine)
-    assert quarantine.empty
-    assert set(studies["split"]) == {"train", "val", "test"}
+    assert set(quarantine["reason"]) == ({BY_A_MODEL} if source == "padchest" else set())
+    assert set(studies["split"]) == ({"train", "val", "test"} if source in TRAINED_ON else {"test"})
     assert all((roots[source] / path).is_file() for path in studies["path"])
     assert (studies["source"] == source).all()
+
+
+@pytest.mark.parametrize("source", SCORED_ONLY)
+def test_a_source_without_published_split_is_cut_when_it_is_trained_on(source, roots):
+    settings = IngestionSettings(train_on=(source,), test_fraction=0.3)
+    studies = ingest(source, roots[source], settings).studies
+    assert {"train", "test"} <= set(studies["split"])
+    assert studies.groupby("patient_id")["split"].nunique().max() == 1
+    assert studies["split_origin"].str.contains("cut").all()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -32,6 +45,7 @@ def test_a_missing_file_goes_to_quarantine_and_moves_no_split(source, roots, set
     (roots[source] / before.loc[lost, "path"]).unlink()
     with caplog.at_level(logging.WARNING):
         studies, _, quarantine = ingest(source, roots[source], settings)
+    quarantine = quarantine[quarantine["reason"] != BY_A_MODEL]
     row = quarantine.iloc[0]
     assert (len(quarantine), row["source"], row["image_id"], row["stage"]) == (1, source, lost, "ingestion")
     assert row["path"].rpartition("/")[2] == before.loc[lost, "path"].rpartition("/")[2]
@@ -68,7 +82,7 @@ def test_roots_that_are_no_dataset(source, tmp_path, settings):
     with pytest.raises(SourceError, match="is a file, not a folder"):
         ingest(source, tmp_path / "file", settings)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"looked for .*\.csv"):
+    with pytest.raises(SourceError, match=r"looked for .*\.(csv|png|xml)"):
         ingest(source, tmp_path / "empty", settings)
 
 
@@ -114,9 +128,11 @@ def test_phantoms_are_ingested_completely(source, tmp_path, settings):
     studies, boxes, quarantine = ingest(source, root, settings)
     Studies.validate(studies)
     Boxes.validate(boxes)
-    films = [path for path in root.rglob("*") if path.suffix in (".png", ".jpg", ".dicom")]
-    assert quarantine.empty
-    assert {(root / path) for path in studies["path"]} == set(films)
-    assert set(studies["split"]) == {"train", "val", "test"}
-    assert source != "mimic_cxr" or (studies["report"] != "").all()
-    assert not boxes.empty if source in ("chestxray14", "vindr_cxr") else boxes.empty
+    films = {path for path in root.rglob("*") if path.suffix in (".png", ".jpg", ".dicom", ".dcm")}
+    listed = {root / path for path in studies["path"]}
+    set_aside = {root / path for path in quarantine["path"]}
+    assert listed | set_aside == films and not listed & set_aside
+    assert set(quarantine["reason"]) == ({BY_A_MODEL} if source == "padchest" else set())
+    assert set(studies["split"]) == ({"train", "val", "test"} if source in TRAINED_ON else {"test"})
+    assert (studies["report"] != "").all() == (source in ("mimic_cxr", "open_i", "shenzhen", "padchest"))
+    assert boxes.empty != (source in ("chestxray14", "vindr_cxr", "siim_acr"))

@@ -95,3 +95,38 @@ def test_path_that_leaves_the_root(mimic_cxr, settings, edit):
         edit(mimic_cxr / f"mimic-cxr-2.0.0-{table}.csv.gz", "cc,", "../../../../../cc,")
     quarantine = ingest("mimic_cxr", mimic_cxr, settings).quarantine
     assert quarantine["reason"].tolist() == ["path leaves the root"]
+
+
+def move_reports(images, folder):
+    for path in list(images.glob("files/*/*/*.txt")):
+        moved = folder / path.relative_to(images)
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved)
+
+
+@pytest.mark.parametrize("inner", ["", "mimic-cxr-reports"])
+def test_reports_under_another_root(mimic_cxr, settings, tmp_path, inner):
+    together = ingest("mimic_cxr", mimic_cxr, settings).studies
+    reports = tmp_path / "mimic-cxr"
+    move_reports(mimic_cxr, reports / inner)
+    assert (ingest("mimic_cxr", mimic_cxr, settings).studies["report"] == "").all()
+    assert ingest("mimic_cxr", mimic_cxr, settings, {"reports": str(reports)}).studies.equals(together)
+
+
+def test_a_folder_that_holds_no_reports(mimic_cxr, settings, tmp_path):
+    (tmp_path / "mimic-cxr").mkdir()
+    with pytest.raises(SourceError, match=r"`reports` names, holds neither files/ nor mimic-cxr-reports/files/"):
+        ingest("mimic_cxr", mimic_cxr, settings, {"reports": tmp_path / "mimic-cxr"})
+
+
+def test_the_other_labelers_table(mimic_cxr, settings, edit):
+    table = mimic_cxr / "mimic-cxr-2.0.0-chexpert.csv.gz"
+    with pytest.raises(SourceError, match=r"neither mimic-cxr-2.0.0-negbio.csv.gz nor"):
+        ingest("mimic_cxr", mimic_cxr, settings, {"labels": "negbio"})
+    (mimic_cxr / "mimic-cxr-2.0.0-negbio.csv.gz").write_bytes(table.read_bytes())
+    edit(mimic_cxr / "mimic-cxr-2.0.0-negbio.csv.gz", "-1.0", "0.0")
+    edit(mimic_cxr / "mimic-cxr-2.0.0-negbio.csv.gz", "11000935,51178377,,,,,,,,,,,,,,\r\n", "")
+    studies, _, quarantine = ingest("mimic_cxr", mimic_cxr, settings, {"labels": "negbio"})
+    assert studies.set_index("image_id").loc["cc", "native:Edema"] == 0
+    assert quarantine["reason"].tolist() == ["its study is in no row of mimic-cxr-2.0.0-negbio.csv"]
+    assert ingest("mimic_cxr", mimic_cxr, settings).studies.set_index("image_id").loc["cc", "native:Edema"] == -1

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from unichest_kedro.errors import SourceError
-from unichest_kedro.sources.paths import inside_root, look_for, normalise
+from unichest_kedro.sources.paths import find_images, inside_root, look_for, normalise, without_image_suffix
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ def test_presence_against_a_look_at_every_file(tmp_path):
     assert presence.on_disk.index.equals(paths.index)
     assert 0 < presence.on_disk.sum() < len(listed)
     assert presence.unlisted == 1
+    assert look_for(tmp_path, paths, ["p0/s0/extra.JPG", "p0/s1/nothing.png"]).unlisted == 0
 
 
 def test_only_folders_that_exist_are_read(tmp_path):
@@ -57,9 +58,45 @@ def test_only_folders_that_exist_are_read(tmp_path):
     assert not look_for(tmp_path, paths).on_disk.any()
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_images_found_against_a_walk(tmp_path, depth):
+    names = [
+        "b.png",
+        "a.JPG",
+        "x/c.dcm",
+        "x/y/d.jpeg",
+        "x/y/z/e.png",
+        "q/f.dicom",
+        "q/readings.txt",
+        ".g.png",
+        ".h/i.png",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.v2").mkdir()
+    walked = [name for name in names if name.count("/") <= depth and name[0] != "." and not name.endswith(".txt")]
+    assert sorted(find_images(tmp_path, depth=depth)) == sorted(walked)
+    assert find_images(tmp_path, depth=depth)[:2] == ["a.JPG", "b.png"]
+    inside = [name for name in walked if name.startswith("x/") and name.count("/") <= depth]
+    assert sorted(find_images(tmp_path, ["x", "nowhere", "b.png"], depth=max(depth - 1, 0))) == sorted(
+        inside or ["x/c.dcm"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a.png", "a"), ("1.2.3.DCM", "1.2.3"), ("1.2.3", "1.2.3"), ("a.dcm.png", "a.dcm"), ("png", "png")],
+)
+def test_image_suffixes(name, stem):
+    assert without_image_suffix(name) == stem
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not stop this user")
 def test_unreadable_folder_is_named(tmp_path):
     folder = tmp_path / "closed"
     folder.mkdir(mode=0)
     with pytest.raises(SourceError, match="closed: the folder cannot be read"):
         look_for(tmp_path, pd.Series(["closed/a.png"]))
+    with pytest.raises(SourceError, match="closed: the folder cannot be read"):
+        find_images(tmp_path, depth=1)

@@ -1,13 +1,10 @@
-import csv
+import gzip
 import logging
-from collections import defaultdict
 
 import pytest
 
 from unichest_kedro.errors import SourceError
-from unichest_kedro.schemas import NATIVE_PREFIX
-from unichest_kedro.sources import IngestionSettings, ingest, list_images
-from unichest_kedro.sources.labels import VINBIGDATA_LABELS
+from unichest_kedro.sources import ingest
 
 
 def test_votes_and_columns(vindr_cxr, settings):
@@ -65,21 +62,41 @@ def test_an_image_in_train_and_test(vindr_cxr, settings, edit):
         ingest("vindr_cxr", vindr_cxr, settings)
 
 
-def test_kaggle_copy(real):
-    listing, boxes, rejected = list_images("vindr_cxr", real / "vinbigdata", IngestionSettings())
-    assert len(listing) == 15_000 and rejected.empty
-    with (real / "vinbigdata/train.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    votes, readers = defaultdict(set), defaultdict(set)
-    for row in rows:
-        votes[row["image_id"], row["class_name"]].add(row["rad_id"])
-        readers[row["image_id"]].add(row["rad_id"])
-    assert listing["readers"].tolist() == [len(readers[image]) for image in listing["image_id"]]
-    for label in VINBIGDATA_LABELS:
-        expected = [float(len(votes[image, label])) for image in listing["image_id"]]
-        assert listing[NATIVE_PREFIX + label].tolist() == expected
-    assert sum(column.startswith(NATIVE_PREFIX) for column in listing) == 15
-    with_box = [row for row in rows if row["class_name"] != "No finding"]
-    assert boxes["label"].tolist() == [row["class_name"] for row in with_box]
-    assert boxes["y_max"].tolist() == [float(row["y_max"]) for row in with_box]
-    assert listing.groupby("split").size().to_dict() == {"train": 13_500, "val": 1_500}
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_kaggle_copy_with_films(tmp_path, settings, suffix, caplog):
+    rows = [
+        "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max",
+        "aa,Cardiomegaly,3,R8,691,1375,1653,1831",
+        "aa,Cardiomegaly,3,R9,700,1370,1650,1830",
+        "aa,No finding,14,R10,,,,",
+        "bb,ILD,5,R8,1,2,3,4",
+        "bb,ILD,5,R8,5,6,7,8",
+        "cc,No finding,14,R8,,,,",
+    ]
+    content = "\n".join(rows).encode()
+    (tmp_path / f"train{suffix}").write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+    for folder, film in (("train", "aa"), ("train", "bb"), ("train", "cc"), ("test", "dd")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{film}.dicom").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        studies, boxes, quarantine = ingest("vindr_cxr", tmp_path, settings)
+    by_id = studies.set_index("image_id")
+    assert quarantine.empty and by_id.loc["aa", "path"] == "train/aa.dicom"
+    assert by_id.loc["aa", ["native:Cardiomegaly", "native:No finding", "readers"]].tolist() == [2, 1, 3]
+    assert by_id.loc["bb", ["native:ILD", "readers"]].tolist() == [1, 1]  # Two boxes, one reader.
+    assert boxes[["label", "reader"]].values.tolist() == [
+        ["Cardiomegaly", "R8"],
+        ["Cardiomegaly", "R9"],
+        ["ILD", "R8"],
+        ["ILD", "R8"],
+    ]
+    assert "Kaggle's copy" in caplog.text
+
+
+def test_gzipped_tables(vindr_cxr, settings):
+    expected = ingest("vindr_cxr", vindr_cxr, settings)
+    for path in list(vindr_cxr.glob("annotations/*.csv")):
+        path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    tables = ingest("vindr_cxr", vindr_cxr, settings)
+    assert tables.studies.equals(expected.studies) and tables.boxes.equals(expected.boxes)

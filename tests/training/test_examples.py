@@ -2,12 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from unichest_kedro.errors import MissingArtefact
 from unichest_kedro.schemas import Examples
-from unichest_kedro.training.examples import check_rows, join
+from unichest_kedro.training.examples import check_rows, join, without_one_sided
 
 
 def tables():
@@ -52,5 +53,39 @@ def test_rows_that_point_at_other_films_are_refused():
     for ids in (["a", "c", "d"], ["c", "a"]):
         with pytest.raises(MissingArtefact, match="chexpert were joined with other images or labels"):
             check_rows(examples, {"chexpert": SimpleNamespace(image_ids=pd.Index(ids))}, {"chexpert": labels})
-    with pytest.raises(MissingArtefact, match="kedro run --pipelines=ingest,images,harmonise,text"):
+    with pytest.raises(MissingArtefact, match="kedro run --pipelines=ingest,images,reports,harmonise,text"):
         check_rows(examples, {"chexpert": images}, {"chexpert": labels[::-1].reset_index(drop=True)})
+
+
+def test_a_text_of_a_source_that_is_only_scored_has_no_row():
+    studies, labels, texts, distinct = tables()
+    images = SimpleNamespace(image_ids=pd.Index(["c", "a", "d"]))
+    joined = join(studies, images, labels, texts, distinct[distinct != "mass [SEP]"].reset_index(drop=True))
+    assert joined["text_row"].tolist() == [-1, -1, 0]
+
+
+def test_what_is_known_in_one_way_only_agrees_with_a_slow_loop():
+    rng = np.random.default_rng(3)
+    findings = [f"f{number}" for number in range(40)]
+    examples, labels = [], {}
+    for source, films in (("a", 9), ("b", 6), ("scored", 5)):
+        labels[source] = rng.choice([-1, 0, 1], size=(films, 40), p=[0.6, 0.2, 0.2]).astype(np.int8)
+        split = ["test"] * films if source == "scored" else ["train"] * 4 + ["val"] + ["test"] * (films - 5)
+        rows = rng.permutation(films)
+        examples.append(pd.DataFrame({"source": source, "split": split, "label_row": rows}))
+    examples = pd.concat(examples, ignore_index=True)
+    before = {source: values.copy() for source, values in labels.items()}
+    labelled = {"a": findings[:20], "b": findings[10:]}
+    kept, left_out = without_one_sided(examples, labels, findings, labelled)
+    assert set(left_out) == {"a", "b"}
+    for source, values in labels.items():
+        train = examples[(examples["source"] == source) & (examples["split"] == "train")]["label_row"]
+        for column, finding in enumerate(findings):
+            known = [int(values[row, column]) for row in train if values[row, column] != -1]
+            inferred = finding not in labelled.get(source, [])
+            alone = set(known) == {1} or (inferred and set(known) == {0})
+            assert (finding in left_out.get(source, [])) == alone
+            expected = np.full(len(values), -1) if alone else values[:, column]
+            np.testing.assert_array_equal(kept[source][:, column], expected)
+        assert kept[source].dtype == np.int8
+        np.testing.assert_array_equal(values, before[source])

@@ -19,7 +19,7 @@ from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.training import loop, setup
 from unichest_kedro.training.data import EvaluationExamples, TrainingData, collate
 from unichest_kedro.training.settings import ConquerSettings, DivideSettings
-from unichest_kedro.training.stages import _conquer, _divide, continue_conquer, train_conquer, train_divide
+from unichest_kedro.training.stages import conquer_stage, continue_conquer, divide_stage, train_conquer, train_divide
 
 Make = Callable[..., Any]
 ENCODER = "image_encoder."
@@ -64,7 +64,7 @@ def test_divide_leaves_the_encoder_bit_identical(
 
 
 def gradients(model: UniChest, data: TrainingData, stage: setup.Stage) -> set[str]:
-    setup.choose_parameters(model, stage.trained)
+    setup.choose_parameters(model, stage)
     examples = EvaluationExamples(data, data.rows("train")[::5], 64)
     batch = collate([examples[i] for i in range(len(examples))])
     has_text = batch.text_ids >= 0
@@ -87,13 +87,13 @@ def gradients(model: UniChest, data: TrainingData, stage: setup.Stage) -> set[st
 
 
 def test_gradients_of_conquer(model: UniChest, data: TrainingData, conquer_settings: Make) -> None:
-    reached = gradients(model, data, _conquer("conquer", conquer_settings()))
+    reached = gradients(model, data, conquer_stage("conquer", conquer_settings()))
     assert reached == parameters_under(model, ENCODER, *MAIN, "logit_scale")
     assert all(p.grad is None for n, p in model.named_parameters() if n.startswith((*EXPERTS, *GATE)))
 
 
 def test_gradients_of_divide(model: UniChest, data: TrainingData, divide_settings: Make) -> None:
-    reached = gradients(model, data, _divide(divide_settings()))
+    reached = gradients(model, data, divide_stage(divide_settings()))
     assert reached == parameters_under(model, *MAIN, *EXPERTS, *GATE)
     assert all(p.grad is None for n, p in model.named_parameters() if n.startswith(ENCODER))
 
@@ -108,7 +108,7 @@ def test_terms_are_the_losses_as_written(
     labels = batch.labels[:, data.columns(data.asked)]
     queries = model.queries_for(data.asked)
     model.eval()
-    stage = _conquer("conquer", conquer_settings(contrastive_weight=2.0))
+    stage = conquer_stage("conquer", conquer_settings(contrastive_weight=2.0))
     output = model(batch.images, queries, 1, 0, texts=batch.text[has])
     terms = stage.loss_terms(output, batch, labels)
     text_output = model.mixture(batch.text[has][:, None], queries, main_ratio=1, expert_ratio=0)
@@ -119,7 +119,7 @@ def test_terms_are_the_losses_as_written(
         2 * contrastive_loss(output.pooled[has], batch.text[has], model.logit_scale, batch.text_ids[has]),
     )
     output = model(batch.images, queries, 0.5, 0.5, texts=batch.text[has])
-    terms = _divide(divide_settings(source_contrastive_weight=3.0)).loss_terms(output, batch, labels)
+    terms = divide_stage(divide_settings(source_contrastive_weight=3.0)).loss_terms(output, batch, labels)
     assert set(terms) == {"image", "text", "source_image", "source_text"}
     close(terms["source_image"], 3 * source_contrastive_loss(output.image.gate_embedding, batch.sources))
     close(terms["source_text"], 3 * source_contrastive_loss(output.text.gate_embedding, batch.sources[has]))
@@ -168,7 +168,7 @@ def test_a_killed_run_continues_to_the_same_weights(
 
     def note_last(folder: Path) -> Callable[[dict[str, Any]], None]:
         def note(row: dict[str, Any]) -> None:
-            weights = folder / f"epoch-{row['epoch']:04d}" / "model.safetensors"
+            weights = folder / f"step-{row['step']:08d}" / "model.safetensors"
             last_weights[folder.name] = weights.read_bytes()
 
         return note
@@ -177,7 +177,7 @@ def test_a_killed_run_continues_to_the_same_weights(
     folder = tmp_path / "killed"
     with pytest.raises(KilledError):
         train(model, data, settings, folder, on_epoch_end=kill_after(2))
-    assert sorted(path.name for path in folder.glob("epoch*")) == ["epoch-0002"]
+    assert sorted(path.name for path in folder.glob("step*")) == ["step-00000003", "step-00000006"]
     resumed = train(model, data, settings, folder, on_epoch_end=note_last(folder))
     assert last_weights["killed"] == last_weights["whole"], "weights after the last epoch"
     assert resumed.model.fingerprint() == whole.model.fingerprint(), "weights of the best epoch"
@@ -215,7 +215,7 @@ def test_state_of_other_settings_is_refused(
         train_conquer(model, data, conquer_settings(), tmp_path, on_epoch_end=kill_after(1))
     with pytest.raises(TrainingError, match=r"batch_size was 8, is 6.*delete this folder, or set `restart: true`"):
         train_conquer(model, data, conquer_settings(batch_size=6), tmp_path)
-    labels = {source: np.where(values == 1, 0, values) for source, values in data.labels.items()}
+    labels = {source: np.where(values >= 0, 1 - values, values) for source, values in data.labels.items()}
     with pytest.raises(TrainingError, match=r"data\.labels differ"):
         train_conquer(model, replace(data, labels=labels), conquer_settings(), tmp_path)
     result = train_conquer(model, data, conquer_settings(batch_size=6, restart=True), tmp_path)
@@ -229,7 +229,7 @@ def test_half_written_state_is_not_taken_for_whole(
     folder = tmp_path / "killed"
     with pytest.raises(KilledError):
         train_conquer(model, data, conquer_settings(), folder, on_epoch_end=kill_after(1))
-    partial = folder / "epoch-0002.partial"
+    partial = folder / "step-00000012.partial"
     partial.mkdir()
     (partial / "model.safetensors").write_bytes(b"half")
     (folder / "best-0002.safetensors.partial").write_bytes(b"half")
@@ -290,14 +290,14 @@ def test_non_finite_loss_names_step_and_images(
 
     with pytest.raises(TrainingError, match=r"loss is nan at step 7 .*images of the batch: [ab]/[ab]\d+") as error:
         train_conquer(model, data, conquer_settings(), tmp_path / "state", on_epoch_end=poison)
-    assert str(tmp_path / "state" / "epoch-0001") in str(error.value)
+    assert str(tmp_path / "state" / "step-00000006") in str(error.value)
 
 
 def test_non_finite_gradient_is_an_error_too(
     model: UniChest, data: TrainingData, conquer_settings: Make, tmp_path: Path
 ) -> None:
     model.mixture.main.head.weight.register_hook(lambda gradient: gradient * math.inf)
-    stage = _conquer("conquer", conquer_settings())
+    stage = conquer_stage("conquer", conquer_settings())
     with pytest.raises(TrainingError, match=r"gradient norm is (nan|inf) at step 1 .*last good checkpoint: none"):
         loop.run_stage(model, data, stage, tmp_path / "state")
 

@@ -9,10 +9,12 @@ from unichest_kedro.sources import SOURCES
 from unichest_kedro.sources.labels import (
     CHESTXRAY14_LABELS,
     CHEXPERT_LABELS,
+    SHENZHEN_LABELS,
+    SIIM_ACR_LABELS,
     VINBIGDATA_LABELS,
     VINDR_LABELS,
 )
-from unichest_kedro.vocabulary import Vocabulary, load_vocabulary
+from unichest_kedro.vocabulary import SourceRules, Vocabulary, load_vocabulary
 
 PAPER = (
     "normal, pleural effusion, opacity, pneumothorax, edema, atelectasis, tube, consolidation, "
@@ -39,6 +41,8 @@ def test_the_papers_findings_in_its_order(shipped):
         ("chestxray14", CHESTXRAY14_LABELS),
         ("vindr_cxr", VINDR_LABELS),
         ("vindr_cxr", VINBIGDATA_LABELS),
+        ("shenzhen", SHENZHEN_LABELS),
+        ("siim_acr", SIIM_ACR_LABELS),
     ],
 )
 def test_every_native_label_states_one_finding(shipped, source, labels):
@@ -111,7 +115,7 @@ SMALL = {
         (
             ["sources", "chexprt"],
             SMALL["sources"]["chexpert"],
-            r"unknown source 'chexprt'. Known sources: mimic_cxr",
+            r"unknown source 'chexprt'. Known sources: mimic_cxr.* say `own: true`",
         ),
         (["findings", 1, "name"], "edema", r"finding 'edema' is there twice"),
         (["findings", 1, "prompt"], "lung edema", r"prompt 'lung edema' is there twice"),
@@ -121,6 +125,25 @@ SMALL = {
             ["oedema"],
             r"'oedema' of finding 'No Finding' is already a phrase of 'edema'",
         ),
+        (
+            ["findings", 0, "synonyms"],
+            ["oedema", "oedema"],
+            r"'oedema' of finding 'edema' is already a phrase of 'edema'",
+        ),
+        (["findings", 0, "synonyms"], ["edema"], r"'edema' of finding 'edema' is already a phrase of 'edema'"),
+        (["findings", 1, "name"], "Edema", r"'edema' of finding 'Edema' is already a phrase of 'edema'"),
+        (["findings", 1, "prompt"], "Lung  Edema", r"prompt 'lung edema' is there twice"),
+        (["findings", 0, "implies"], "swelling", r"'edema': implies names the unknown finding 'swelling'"),
+        (["findings", 0, "implies"], "edema", r"'edema': implies names the finding itself"),
+        (["findings", 0, "implies"], ["No Finding"] * 2, r"'edema': implies: 'No Finding' is there twice"),
+        (["findings", 0, "excludes"], ["nofinding"], r"'edema': excludes names the unknown finding 'nofinding'"),
+        (["findings", 0, "union_of"], ["No Finding"], r"'edema': union_of has the single part 'No Finding'"),
+        (["normal_findings"], ["healthy"], r"normal_findings names the unknown finding 'healthy'"),
+        (["sources", "chexpert", "labels", "Edema"], ["edema", "edema"], r"label 'Edema': 'edema' is there twice"),
+        (["sources", "chexpert", "not_mentioned_overrides"], {"odema": "absent"}, r"unknown finding 'odema'"),
+        (["sources", "chexpert", "leaves_open"], {"Edem": "edema"}, r"leaves_open names 'Edem', which is not among"),
+        (["sources", "chexpert", "leaves_open"], {"Edema": "odema"}, r"leaves_open: 'Edema' names the unknown finding"),
+        (["sources", "chexpert", "report_labels"], "some", r"report_labels: 'some' is not allowed: .*'fill' or 'only'"),
         (
             ["findings", 1, "synonyms"],
             ["edema"],
@@ -146,12 +169,45 @@ def test_files_that_are_no_vocabulary(tmp_path):
         Vocabulary.from_yaml(tmp_path / "nowhere.yml")
     with pytest.raises(VocabularyError, match="cannot be read as YAML"):
         Vocabulary.from_yaml("findings: [\n")
-    with pytest.raises(VocabularyError, match="is not allowed"):
+    with pytest.raises(VocabularyError, match="holds no mapping"):
         Vocabulary.from_yaml("- a\n- b\n")
     with pytest.raises(VocabularyError, match="findings: missing"):
         load_vocabulary({"sources": {}})
 
 
+def test_a_key_that_stands_twice():
+    text = yaml.safe_dump(SMALL, sort_keys=False).replace(
+        "      Edema: edema\n", "      Edema: edema\n      Edema: []\n"
+    )
+    with pytest.raises(VocabularyError, match=r"key 'Edema' stands twice, again in line \d+"):
+        Vocabulary.from_yaml(text)
+
+
 def test_source_without_rules():
     with pytest.raises(VocabularyError, match=r"no rules for source 'vindr_cxr' \(there are: chexpert\)"):
         load_vocabulary(SMALL).annotated("vindr_cxr")
+
+
+def test_rules_of_further_sources():
+    rules = SourceRules(
+        labels={"Oedema": "edema"},
+        uncertain="ignore",
+        not_mentioned="unknown",
+        readers="any",
+        no_finding_exhaustive=False,
+        own=True,
+    )
+    vocabulary = load_vocabulary(SMALL).with_sources({"my_hospital": rules})
+    assert vocabulary.annotated("my_hospital") == ("edema",)
+    assert list(vocabulary.sources) == ["chexpert", "my_hospital"]
+    assert Vocabulary.from_yaml(vocabulary.to_yaml()) == vocabulary
+    with pytest.raises(VocabularyError, match="'my_hospital': native label 'Oedema' names the unknown finding 'odema'"):
+        vocabulary.with_sources({"my_hospital": rules.model_copy(update={"labels": {"Oedema": ("odema",)}})})
+
+
+def test_annotated_is_what_a_source_labels_itself(shipped):
+    assert "Nodule/Mass" not in shipped.annotated("chestxray14")
+    fill = shipped.rules("mimic_cxr").model_copy(update={"report_labels": "fill"})
+    only = fill.model_copy(update={"report_labels": "only"})
+    assert len(shipped.with_sources({"mimic_cxr": fill}).annotated("mimic_cxr")) == 14
+    assert shipped.with_sources({"mimic_cxr": only}).annotated("mimic_cxr") == shipped.findings

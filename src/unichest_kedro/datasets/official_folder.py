@@ -1,5 +1,6 @@
 """A catalog entry for a source's raw folder as its publisher ships it; phantoms where no source is configured."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -7,14 +8,20 @@ from kedro.io import AbstractDataset, DatasetError
 
 from unichest_kedro.errors import SettingsError
 from unichest_kedro.phantoms import PhantomSettings, make_phantoms
+from unichest_kedro.sources import source_entry
+from unichest_kedro.sources.options import SourceOptions
 
 
 class SourceFolder(NamedTuple):
-    """A source's raw folder: its key, where it is, and whether its films are phantoms."""
+    """A source's raw folder: its key, where it is, whether its films are phantoms, and what else the user says of it.
+
+    `options` is None for a source that has none, and for a phantom.
+    """
 
     source: str
     root: Path
     phantom: bool
+    options: SourceOptions | None = None
 
 
 class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
@@ -28,7 +35,7 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         *,
         filepath: str,
         source: str,
-        roots: dict[str, str] | None,
+        roots: Sequence[Mapping[str, Any] | None],
         phantoms: dict[str, Any],
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -37,12 +44,13 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         Args:
             filepath: folder of the source's phantom, where it is needed.
             source: key of the source, e.g. "chexpert".
-            roots: the user's mapping of source keys to folders; empty or None for the phantoms.
+            roots: the `sources` of globals.yml as the one item of a list, since Kedro takes every `path` of a mapping
+                in the catalog for a file of the project; empty or None for the phantoms.
             phantoms: settings of the phantoms (`PhantomSettings`).
             metadata: anything other tools want to know.
         """
         self._source = source
-        self._roots = roots or {}
+        self._roots = next(iter(roots), None) or {}
         self._phantoms = phantoms
         self._filepath = Path(filepath)
         self.metadata = metadata
@@ -51,7 +59,8 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         """Return the folder, making the phantom if need be.
 
         Raises:
-            SettingsError: if other sources are listed but not this one, or the phantoms' settings are wrong.
+            SettingsError: if other sources are listed but not this one, its entry is wrong, or the phantoms' settings
+                are.
         """
         if not self._roots:
             settings = PhantomSettings.checked(self._phantoms)
@@ -62,7 +71,8 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
                 f"Source '{self._source}' is not listed under `sources` in globals.yml; listed are "
                 f"{', '.join(self._roots)}. Add its folder there."
             )
-        return SourceFolder(self._source, Path(self._roots[self._source]).expanduser(), phantom=False)
+        root, options = source_entry(self._source, self._roots[self._source])
+        return SourceFolder(self._source, root, phantom=False, options=options)
 
     def save(self, data: NoReturn) -> NoReturn:
         """Refuse: raw data are read only."""
@@ -72,4 +82,5 @@ class OfficialFolderDataset(AbstractDataset[NoReturn, SourceFolder]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": self._source, "root": self._roots.get(self._source, str(self._filepath))}
+        entry = self._roots.get(self._source, str(self._filepath))
+        return {"source": self._source, "root": entry.get("root") if isinstance(entry, Mapping) else entry}

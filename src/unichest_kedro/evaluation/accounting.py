@@ -11,6 +11,12 @@ from unichest_kedro.sources.ingestion import NOT_ON_DISK
 FATES = ("missing", "rejected", "unreadable", "unlabelled", "other_view", "train", "val", "test")
 """What can become of a listed image, in the order of the columns of `account`."""
 
+STAGES = ("ingestion", "imaging", "harmonisation")
+"""Stages at which an image can be put into quarantine."""
+
+TOTAL = "total"
+"""The row of all sources in `quarantine_totals`."""
+
 
 def account(
     studies: pd.DataFrame, examples: pd.DataFrame, quarantine: pd.DataFrame, views: Sequence[str]
@@ -72,6 +78,22 @@ def quarantine_summary(quarantine: pd.DataFrame, examples: int = 3) -> pd.DataFr
     table = table.reset_index()[columns].sort_values("images", ascending=False, kind="stable")
     order = {source: i for i, source in enumerate(quarantine["source"].unique())}
     return table.sort_values("source", key=lambda name: name.map(order), kind="stable", ignore_index=True)
+
+
+def quarantine_totals(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """Count quarantine rows by source and stage.
+
+    Returns:
+        `source`, one column per stage that has any (in the order of the stages), `total`; one row per source, and the
+        last, `TOTAL`, of all of them. No row where nothing is in quarantine.
+    """
+    stages = [stage for stage in STAGES if (quarantine["stage"] == stage).any()]
+    table = pd.crosstab(quarantine["source"], quarantine["stage"])
+    table = table.reindex(index=quarantine["source"].unique(), columns=stages, fill_value=0)
+    table["total"] = table.sum(axis=1)
+    if len(table):
+        table.loc[TOTAL] = table.sum()
+    return table.rename_axis(index="source", columns=None).reset_index()
 
 
 def _fate_of_studies(

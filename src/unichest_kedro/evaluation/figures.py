@@ -37,22 +37,24 @@ MARK_COLOURS = {"present": OKABE_ITO[2], "absent": OKABE_ITO[1], "unknown": MUTE
 def roc_figure(scores: pd.DataFrame) -> Figure:
     """ROC curves, one panel per source: macro mean of each model; thin, each finding of the last model.
 
+    Sources that were trained on come first, the titles of the others say that they are zero-shot.
+
     Args:
         scores: `Scores` of one split.
     """
-    models, sources = list(scores["model"].unique()), list(scores["source"].unique())
+    models, sources = list(scores["model"].unique()), _by_kind(scores)
     if not sources:
         return message(new_figure(6, 2), "Nothing was scored.")
     figure, panels = _panels(len(sources), width=4.2, height=4.3)
     macro = auroc_table(scores).groupby(["model", "source"])["auroc"].mean()
-    for axes, source in zip(panels, sources):
+    for axes, (source, trained_on) in zip(panels, sources.items()):
         part = scores[scores["source"] == source]
         _thin_rocs(axes, part[part["model"] == models[-1]])
         for k, model in enumerate(models):
             false, true = macro_roc(part[part["model"] == model])
             label = f"{model}  {_number(macro.get((model, source), np.nan))}"
             axes.plot(false, true, color=OKABE_ITO[k], linestyle=LINES[k], linewidth=2, label=label)
-        _dress_roc(axes, source)
+        _dress_roc(axes, _titled(source, trained_on))
     note = f"Grey: each finding, {models[-1]}. Coloured: mean over findings."
     foot(figure, "False positive rate (1 − specificity)", note)
     figure.supylabel("True positive rate (sensitivity)", fontsize=10)
@@ -62,26 +64,27 @@ def roc_figure(scores: pd.DataFrame) -> Figure:
 def auroc_figure(metrics: pd.DataFrame) -> Figure:
     """AUROC of every finding (rows), source (panels) and model (colour and shape of the dots).
 
+    Sources that were trained on and zero-shot sources have rows of panels of their own, each with the findings that
+    its sources share out among them.
+
     Args:
         metrics: `Metrics` of one split.
     """
     drawn = metrics[metrics["auroc"].notna()]
     if drawn.empty:
         return message(new_figure(6, 2), "No finding has both positives and negatives.")
-    models, sources = list(drawn["model"].unique()), list(drawn["source"].unique())
-    findings = _ordered_findings(drawn)
-    figure = new_figure(2.6 + 2.5 * len(sources), 1.6 + 0.27 * len(findings))
-    panels = figure.subplots(1, len(sources), sharey=True, sharex=True, squeeze=False)[0]
-    for axes, source in zip(panels, sources):
-        tidy(axes)
-        title(axes, source_title(source))
-        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
-        for k, model in enumerate(models):
-            part = drawn[(drawn["source"] == source) & (drawn["model"] == model)]
-            rows = [findings.index(finding) for finding in part["finding"]]
-            _dots(axes, part["auroc"], np.array(rows) + 0.22 * (k - (len(models) - 1) / 2), k)
-        _finding_ticks(axes, findings)
-    panels[0].set_xlim(min(0.4, drawn["auroc"].min() - 0.03), 1.02)
+    models = list(drawn["model"].unique())
+    blocks = _blocks_of_sources(drawn)
+    findings = [_ordered_findings(drawn[drawn["source"].isin(block)]) for block in blocks]
+    columns = max(map(len, blocks))
+    heights = [1.3 + 0.25 * len(names) for names in findings]
+    figure = new_figure(2.6 + 2.5 * columns, 0.9 + sum(heights))
+    grid = figure.subplots(
+        len(blocks), columns, sharey="row", sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    for panels, block, names in zip(grid, blocks, findings):
+        _auroc_row(panels, block, names, drawn, models)
+    grid[0, 0].set_xlim(min(0.4, drawn["auroc"].min() - 0.03), 1.02)
     foot(figure, "AUROC (dotted: chance)")
     _legend(figure, [_dot_handle(k, model) for k, model in enumerate(models)])
     return figure
@@ -131,14 +134,15 @@ def training_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def coverage_figure(coverage: pd.DataFrame) -> Figure:
-    """Share of images of each source that are positive, negative and unknown for each finding, all splits.
+def coverage_figure(coverage: pd.DataFrame, teachers: pd.DataFrame | None = None) -> Figure:
+    """What each source (column) says of each finding (row), all splits: shares as a bar, and the number of positives.
 
-    Only findings that some source annotates have a row; a source that does not annotate a finding has no bar
-    there. The number beside a bar is that of its positive images.
+    Only findings that some source labels have a row; a cell is empty where the source never says anything. A finding
+    that a source knows in one way only is marked. At the right, the sources that can teach the finding.
 
     Args:
         coverage: `Coverage`.
+        teachers: `Teachers`; without it, that column is left out.
     """
     counts = coverage.groupby(["source", "finding"], sort=False)[["positive", "negative", "unknown"]].sum()
     counts = counts.reset_index()
@@ -147,15 +151,21 @@ def coverage_figure(coverage: pd.DataFrame) -> Figure:
         return message(new_figure(6, 2), "No source annotates any finding.")
     sources, findings = list(counts["source"].unique()), list(dict.fromkeys(counts["finding"]))
     shown = [finding for finding in findings if finding in set(known["finding"])]
-    figure = new_figure(2.4 + 2.3 * len(sources), 1.9 + 0.26 * len(shown))
-    panels = figure.subplots(1, len(sources), sharey=True, sharex=True, squeeze=False)[0]
-    for axes, source in zip(panels, sources):
-        _coverage_bars(axes, known[known["source"] == source], shown)
-        title(axes, source_title(source))
-        _finding_ticks(axes, shown)
+    columns = len(sources) + (teachers is not None)
+    figure = new_figure(2.3 + 1.15 * columns, 1.7 + 0.235 * len(shown))
+    axes = figure.subplots()
+    _coverage_grid(axes, sources, shown, columns)
+    for column, source in enumerate(sources):
+        _coverage_cells(axes, column, known[known["source"] == source], shown)
+    if teachers is not None:
+        _coverage_teachers(axes, len(sources), teachers, shown)
     left_out = len(findings) - len(shown)
-    note = f"; {left_out} further findings of the vocabulary are annotated by no source" if left_out else ""
-    foot(figure, f"Share of images (number: positive images{note})")
+    note = f" {left_out} further findings of the vocabulary are annotated by no source." if left_out else ""
+    foot(
+        figure,
+        f"Bar: share of the source's images. Number: positive images, {ONE_WAY} where none is negative. Can teach it: "
+        f"sources that are trained on and have positives and negatives in their train split.{note}",
+    )
     _legend(figure, [Patch(facecolor=c, hatch=h, edgecolor="white", label=n) for n, c, h in COVERAGE])
     return figure
 
@@ -182,6 +192,53 @@ def films_figure(films: Sequence[Film]) -> Figure:
 
 
 COVERAGE = (("positive", OKABE_ITO[1], ""), ("negative", OKABE_ITO[5], ""), ("unknown", "#E4E4E4", "////"))
+COVERAGE_WIDTH = 0.46
+"""How much of a cell its bar takes; the number has the rest."""
+ONE_WAY = "▲"
+"""Marks a finding of which a source knows positives only."""
+
+
+PANELS_IN_A_ROW = 4
+"""More would be too small to read on a page."""
+
+
+def _by_kind(table: pd.DataFrame) -> dict[str, bool]:
+    """Whether each source was trained on; those that were come first, in order of appearance."""
+    kinds = table.groupby("source", sort=False)["trained_on"].first()
+    return kinds.sort_values(ascending=False, kind="stable").astype(bool).to_dict()
+
+
+def _titled(source: str, trained_on: bool) -> str:
+    return source_title(source) if trained_on else f"{source_title(source)} (zero-shot)"
+
+
+def _blocks_of_sources(table: pd.DataFrame) -> list[dict[str, bool]]:
+    """The sources in rows of at most `PANELS_IN_A_ROW`, no row with both kinds."""
+    kinds = _by_kind(table)
+    blocks = []
+    for wanted in (True, False):
+        some = [source for source, trained_on in kinds.items() if trained_on == wanted]
+        rows = ceil(len(some) / PANELS_IN_A_ROW)
+        blocks += [dict.fromkeys(some[row::rows], wanted) for row in range(rows)]
+    return blocks
+
+
+def _auroc_row(
+    panels: Sequence[Axes], block: Mapping[str, bool], findings: list[str], drawn: pd.DataFrame, models: list[str]
+) -> None:
+    """One row of panels, a source each; what is left over stays empty."""
+    for axes, (source, trained_on) in zip(panels, block.items()):
+        tidy(axes)
+        title(axes, _titled(source, trained_on))
+        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
+        for k, model in enumerate(models):
+            part = drawn[(drawn["source"] == source) & (drawn["model"] == model)]
+            rows = np.array([findings.index(finding) for finding in part["finding"]])
+            _dots(axes, part["auroc"], rows + 0.22 * (k - (len(models) - 1) / 2), k)
+        axes.tick_params(axis="x", labelbottom=True)
+    _finding_ticks(panels[0], findings)
+    for axes in panels[len(block) :]:
+        axes.set_visible(False)
 
 
 def _number(value: float) -> str:
@@ -205,11 +262,11 @@ def _thin_rocs(axes: Axes, scores: pd.DataFrame) -> None:
         axes.plot(roc["false_positive_rate"], roc["true_positive_rate"], color="#BBBBBB", linewidth=0.7, zorder=1)
 
 
-def _dress_roc(axes: Axes, source: str) -> None:
+def _dress_roc(axes: Axes, words: str) -> None:
     tidy(axes)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    title(axes, source_title(source))
+    title(axes, words)
     legend = axes.legend(loc="lower right", fontsize=8.5, title="Macro AUROC", title_fontsize=8.5, framealpha=0.92)
     legend.get_frame().set_edgecolor(FAINT)
 
@@ -294,7 +351,8 @@ def _loss_label(name: str) -> str:
 def _auroc_labels(history: pd.DataFrame) -> dict[str, str]:
     """Column -> label of the validation curves that have a number, the mean first."""
     names = [name for name in history.columns if name.startswith("val_auroc") and history[name].notna().any()]
-    return {name: source_title(name.removeprefix("val_auroc").strip("_") or "mean") for name in names}
+    keys = {name: name.removeprefix("val_auroc").strip("_") for name in names}
+    return {name: source_title(key) if key else "Mean over sources" for name, key in keys.items()}
 
 
 def _mark_best(axes: Axes, history: pd.DataFrame) -> None:
@@ -309,19 +367,44 @@ def _share_y(panels: Sequence[Axes]) -> None:
         axes.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
-def _coverage_bars(axes: Axes, counts: pd.DataFrame, shown: Sequence[str]) -> None:
+def _coverage_grid(axes: Axes, sources: Sequence[str], shown: Sequence[str], columns: int) -> None:
+    """Rows for findings, columns for sources, with thin lines between them and every second row shaded."""
     tidy(axes, grid="")
+    _finding_ticks(axes, shown)
+    axes.set_xlim(0, columns)
+    titles = [source_title(source) for source in sources] + ["Can teach it"] * (columns - len(sources))
+    axes.set_xticks(np.arange(columns) + 0.46, titles, fontsize=9.5, fontweight="bold")
+    axes.tick_params(axis="x", length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    for row in range(0, len(shown), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#F4F4F4", zorder=0)
+    for column in range(1, columns):
+        axes.axvline(column - 0.03, color=FAINT, linewidth=0.8, zorder=1)
+
+
+def _coverage_cells(axes: Axes, column: int, counts: pd.DataFrame, shown: Sequence[str]) -> None:
+    """The bars of one source and their numbers."""
     rows = np.array([shown.index(finding) for finding in counts["finding"]])
     total = counts[["positive", "negative", "unknown"]].sum(axis=1).to_numpy()
-    left = np.zeros(len(counts))
+    left = np.full(len(counts), float(column))
     for name, colour, hatch in COVERAGE:
-        share = counts[name].to_numpy() / total
-        axes.barh(rows, share, left=left, height=0.74, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4)
-        left += share
-    for row, positive in zip(rows, counts["positive"]):
-        axes.text(1.02, row, f"{positive:,}", va="center", fontsize=8, color=INK)
-    axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        width = COVERAGE_WIDTH * counts[name].to_numpy() / total
+        axes.barh(rows, width, left=left, height=0.62, color=colour, hatch=hatch, edgecolor="white", linewidth=0.3)
+        left += width
+    for row, positive, negative in zip(rows, counts["positive"], counts["negative"]):
+        text = f"{positive:,}" + (f" {ONE_WAY}" if negative == 0 else "")
+        colour = MUTED if positive == 0 else OKABE_ITO[1] if negative == 0 else INK
+        axes.text(column + COVERAGE_WIDTH + 0.03, row, text, va="center", fontsize=7.5, color=colour)
+
+
+def _coverage_teachers(axes: Axes, column: int, teachers: pd.DataFrame, shown: Sequence[str]) -> None:
+    """How many sources can teach each finding; the one by name where there is one, in colour."""
+    for finding, taught_by, count in zip(teachers["finding"], teachers["taught_by"], teachers["teachers"]):
+        if finding in shown:
+            text = f"{count} sources" if count > 1 else source_title(taught_by) if count else "none"
+            colour = INK if count > 1 else OKABE_ITO[0] if count else MUTED
+            axes.text(column + 0.03, shown.index(finding), text, va="center", fontsize=8, color=colour)
 
 
 def _film(picture: Axes, words: Axes, film: Film) -> None:

@@ -11,7 +11,13 @@ from unichest_kedro.errors import UniChestError
 from unichest_kedro.schemas import UNKNOWN
 
 MEAN = "mean"
-"""Name of the row (or column) that holds the plain mean over the sources."""
+"""Name of the row (or column) that holds the plain mean over the sources that were trained on."""
+
+ZERO_SHOT_MEAN = "mean_zero_shot"
+"""The same over the sources that were only scored; the two kinds are never averaged together."""
+
+MEANS = {True: MEAN, False: ZERO_SHOT_MEAN}
+"""Name of the mean by whether its sources were trained on."""
 
 GROUP = ["model", "source", "split", "finding"]
 BLOCK_CELLS = 4_000_000  # weights held at once by the bootstrap: 32 MB of float64
@@ -50,7 +56,8 @@ def auroc_table(scores: pd.DataFrame) -> pd.DataFrame:
         UniChestError: A known image has a score that is not finite.
     """
     group = scores.groupby(GROUP, sort=False, observed=True).ngroup().to_numpy()
-    table = scores[GROUP].iloc[np.unique(group, return_index=True)[1]].reset_index(drop=True)
+    firsts = np.unique(group, return_index=True)[1]
+    table = scores[[*GROUP, "trained_on"]].iloc[firsts].reset_index(drop=True)
     label, score = scores["label"].to_numpy(), scores["score"].to_numpy(dtype=np.float64)
     _require_finite(score[label != UNKNOWN])
     rank = pd.Series(np.where(label == UNKNOWN, np.nan, score)).groupby(group).rank().to_numpy()
@@ -64,7 +71,7 @@ def auroc_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def macro_table(metrics: pd.DataFrame, samples: pd.DataFrame | None = None, split: str = "test") -> pd.DataFrame:
-    """Mean AUROC over the findings of each source, and the mean of these means (source `MEAN`).
+    """Mean AUROC over the findings of each source, and the means of these over each kind of source (`MEANS`).
 
     Args:
         metrics: `Metrics`.
@@ -72,18 +79,29 @@ def macro_table(metrics: pd.DataFrame, samples: pd.DataFrame | None = None, spli
         split: Which split to summarise.
 
     Returns:
-        One row per model and source: `model, source, auroc, findings` (how many were averaged), `left_out`
-        (names of the findings, or for `MEAN` of the sources, that lack a class) and, with samples, the 95 %
-        limits `low, high`.
+        One row per model and source: `model, source, trained_on, auroc, findings` (how many were averaged), `left_out`
+        (names of the findings, or for a mean of the sources, that lack a class) and, with samples, the 95 % limits
+        `low, high`. Of each model first the sources that were trained on and their mean, then the zero-shot sources
+        and theirs.
+
+    Raises:
+        UniChestError: The models were not trained on the same sources.
     """
     metrics = metrics[metrics["split"] == split]
+    _require_one_kind(metrics)
     rows = [_macro_row(model, source, part) for (model, source), part in _model_source(metrics)]
-    per_source = pd.DataFrame(rows, columns=["model", "source", "auroc", "findings", "left_out"])
-    means = [_mean_row(model, part) for model, part in per_source.groupby("model", sort=False)]
-    table = pd.concat([per_source, pd.DataFrame(means, columns=per_source.columns)], ignore_index=True)
-    table = table.astype({"model": "str", "source": "str", "auroc": float, "findings": int, "left_out": "str"})
+    columns = ["model", "source", "trained_on", "auroc", "findings", "left_out"]
+    per_source = pd.DataFrame(rows, columns=columns)
+    parts = [
+        table
+        for (model, trained_on), part in per_source.groupby(["model", "trained_on"], sort=False)
+        for table in (part, pd.DataFrame([_mean_row(model, trained_on, part)], columns=columns))
+    ]
+    table = pd.concat(parts or [per_source], ignore_index=True)
+    types = {"model": "str", "source": "str", "trained_on": bool, "auroc": float, "findings": int, "left_out": "str"}
+    table = table.astype(types)
     order = {model: i for i, model in enumerate(per_source["model"].unique())}
-    table = table.sort_values("model", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    table = table.iloc[np.lexsort((~table["trained_on"], table["model"].map(order)))].reset_index(drop=True)
     if samples is None:
         return table
     limits = [_limits(samples[(m, s)].to_numpy()) for m, s in zip(table["model"], table["source"])]
@@ -103,7 +121,7 @@ def macro_samples(scores: pd.DataFrame, resamples: int = 1000, seed: int = 42, s
         split: Which split to resample.
 
     Returns:
-        One row per resample, columns (model, source) with `MEAN` for the mean over sources; NaN where nothing
+        One row per resample, columns (model, source) with the `MEANS` over each kind of source; NaN where nothing
         could be averaged.
 
     Raises:
@@ -115,9 +133,10 @@ def macro_samples(scores: pd.DataFrame, resamples: int = 1000, seed: int = 42, s
     for source, part in scores.groupby("source", sort=False):
         for model, values in _source_samples(str(source), part, models, resamples, seed):
             columns[(model, str(source))] = values
-    for model in models:
-        stacked = np.stack([values for (name, _), values in columns.items() if name == model])
-        columns[(model, MEAN)] = _nanmean(stacked)
+    for trained_on, part in scores.groupby("trained_on"):
+        for model in models:
+            stacked = np.stack([columns[(model, str(source))] for source in part["source"].unique()])
+            columns[(model, MEANS[bool(trained_on)])] = _nanmean(stacked)
     return pd.DataFrame(columns)
 
 
@@ -125,7 +144,7 @@ def difference_table(macro: pd.DataFrame, samples: pd.DataFrame, model: str, aga
     """Paired difference of macro AUROC, `model` minus `against`, with its 95 % bootstrap interval.
 
     Returns:
-        One row per source and one for `MEAN`: `source, difference, low, high`.
+        One row per source and mean, in the order of `macro_table`: `source, difference, low, high`.
     """
     area = macro.set_index(["model", "source"])["auroc"]
     sources = [source for name, source in area.index if name == model]
@@ -264,15 +283,24 @@ def _model_source(metrics: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.D
     yield from metrics.groupby(["model", "source"], sort=False)
 
 
-def _macro_row(model: str, source: str, part: pd.DataFrame) -> tuple[str, str, float, int, str]:
+def _require_one_kind(metrics: pd.DataFrame) -> None:
+    kinds = metrics.groupby("source", sort=False)["trained_on"].nunique()
+    if (kinds > 1).any():
+        raise UniChestError(
+            f"of the models {', '.join(metrics['model'].unique())} some were trained on {kinds.index[kinds > 1][0]} "
+            "and some were not, so that they cannot stand in one table; train all of them on the same sources"
+        )
+
+
+def _macro_row(model: str, source: str, part: pd.DataFrame) -> tuple[str, str, bool, float, int, str]:
     usable = part["auroc"].notna()
     left_out = ", ".join(part.loc[~usable, "finding"])
-    return model, source, part["auroc"].mean(), int(usable.sum()), left_out
+    return model, source, bool(part["trained_on"].iloc[0]), part["auroc"].mean(), int(usable.sum()), left_out
 
 
-def _mean_row(model: str, part: pd.DataFrame) -> tuple[str, str, float, int, str]:
+def _mean_row(model: str, trained_on: bool, part: pd.DataFrame) -> tuple[str, str, bool, float, int, str]:
     left_out = ", ".join(part.loc[part["auroc"].isna(), "source"])
-    return model, MEAN, part["auroc"].mean(), int(part["findings"].sum()), left_out
+    return model, MEANS[trained_on], trained_on, part["auroc"].mean(), int(part["findings"].sum()), left_out
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

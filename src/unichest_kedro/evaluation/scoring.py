@@ -1,6 +1,6 @@
 """Asks a model about every image of every source, once each, and lays the answers out as a table."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.evaluation.leaks import is_leaked
 from unichest_kedro.schemas import UNKNOWN
 
 Resize = Callable[[np.ndarray, int], np.ndarray]
@@ -63,6 +64,8 @@ def score(
     stores: Mapping[str, Images],
     labels: Mapping[str, pd.DataFrame],
     findings_by_source: Mapping[str, Sequence[str]],
+    trained_on: Collection[str],
+    leaked_films: pd.DataFrame,
     *,
     image_size: int,
     batch_size: int,
@@ -83,6 +86,8 @@ def score(
         stores: Image store of each source.
         labels: `Labels` of each source.
         findings_by_source: Findings asked of each source.
+        trained_on: Sources that the model was trained on; the others are zero-shot.
+        leaked_films: `LeakedFilms`; they are scored as every other film, and marked.
         image_size: Side of the square images, in pixels.
         batch_size: Images per forward pass.
         resize: How a film becomes a square of that side.
@@ -109,6 +114,8 @@ def score(
             _check(name, str(source), probabilities, truth)
             tables.append((_scores(name, part, findings, probabilities, truth), _gates(name, part, gates)))
     scores, gate_weights = (pd.concat(parts, ignore_index=True) for parts in zip(*tables))
+    scores["trained_on"] = scores["source"].isin(list(trained_on))
+    scores["leaked"] = is_leaked(scores, leaked_films, trained_on)
     return scores, gate_weights
 
 

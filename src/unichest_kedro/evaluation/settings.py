@@ -11,6 +11,7 @@ class EvaluationSettings(BaseModel):
     `batch_size` is images per forward pass, `num_workers` the processes that read them ahead, `device` where the
     model runs ("auto": a GPU if there is one). `resamples` is the number of bootstrap resamples by patient behind
     each 95 % interval. `films_per_source` example films are shown with their `top_findings` highest answers.
+    With `leave_out_leaked`, test films that repeat a film trained on are scored but not judged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,3 +22,4 @@ class EvaluationSettings(BaseModel):
     resamples: int = Field(default=1000, ge=1)
     films_per_source: int = Field(default=4, ge=0)
     top_findings: int = Field(default=3, ge=1)
+    leave_out_leaked: bool = True

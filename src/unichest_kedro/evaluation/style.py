@@ -22,7 +22,8 @@ SOURCE_TITLES = {
     "open_i": "Open-I",
     "siim_acr": "SIIM-ACR",
     "padchest": "PadChest",
-    "mean": "Mean over sources",
+    "mean": "Mean of sources trained on",
+    "mean_zero_shot": "Mean of zero-shot sources",
 }
 
 

@@ -52,11 +52,58 @@ def decode_image(path: Path) -> np.ndarray:
     """
     content = _read(path)
     name, decode = _decoder_of(content)
+    return _guarded(name, lambda: decode(content))
+
+
+def grey_of_picture(image: Image.Image) -> np.ndarray:
+    """Grey pixels of a picture in memory, by the rules for JPEG and PNG files.
+
+    Args:
+        image: Of any mode; it is left as it is.
+
+    Returns:
+        uint8 (height, width).
+
+    Raises:
+        UnreadableImage: With one reason.
+    """
+    return _guarded("picture", lambda: _pillow_grey(image))
+
+
+def grey_of_dataset(header: pydicom.Dataset) -> np.ndarray:
+    """Grey pixels of a DICOM in memory, by the rules for DICOM files.
+
+    Args:
+        header: With pixel data, and with the transfer syntax in its `file_meta`.
+
+    Returns:
+        uint8 (height, width), 0 black to 255 white.
+
+    Raises:
+        UnreadableImage: With one reason.
+    """
+    return _guarded("DICOM", lambda: _dicom_grey(header))
+
+
+def grey_of_values(values: np.ndarray) -> np.ndarray:
+    """Grey pixels of whole numbers without a display range: lowest to 0, highest to 255.
+
+    Args:
+        values: Of any integer type, (height, width).
+
+    Returns:
+        uint8 (height, width).
+    """
+    return _stretched(values)
+
+
+def _guarded(name: str, decode: Callable[[], np.ndarray]) -> np.ndarray:
+    """What `decode` returns; whatever it raises becomes `UnreadableImage` with one reason."""
     # Header oddities that do not stop decoding would otherwise print a line per film.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return np.ascontiguousarray(decode(content))
+            return np.ascontiguousarray(decode())
         except UnreadableImage:
             raise
         except MemoryError as error:
@@ -137,7 +184,10 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 
 def _decode_dicom(content: bytes) -> np.ndarray:
-    header = _parsed(content)
+    return _dicom_grey(_parsed(content))
+
+
+def _dicom_grey(header: pydicom.Dataset) -> np.ndarray:
     _check_film(header)
     frame = _stored_values(header)
     if frame.ndim == 3 or header.PhotometricInterpretation == "PALETTE COLOR":

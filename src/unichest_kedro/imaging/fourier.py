@@ -24,7 +24,10 @@ def fourier_mix(images: torch.Tensor, partners: torch.Tensor, weights: torch.Ten
     amplitude = _amplitude(spectrum)
     mixed = torch.lerp(_amplitude(torch.fft.rfft2(partners)), amplitude, weights.to(images)[:, None, None, None])
     silent = amplitude < _NOTHING
-    torch.view_as_real(spectrum).mul_((mixed / amplitude.masked_fill_(silent, 1))[..., None])
+    if spectrum.requires_grad:  # a gradient needs spectrum and amplitude as they were
+        spectrum = spectrum * (mixed / amplitude.masked_fill(silent, 1))
+    else:
+        torch.view_as_real(spectrum).mul_((mixed / amplitude.masked_fill_(silent, 1))[..., None])
     if silent.any():
         spectrum = torch.where(silent, mixed.to(spectrum.dtype), spectrum)
     return torch.fft.irfft2(spectrum, s=images.shape[-2:])

@@ -1,6 +1,7 @@
 """Image encoder: a timm backbone without pooling and classifier, and a small projection of each patch."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -44,6 +45,7 @@ class ImageEncoder(nn.Module):
             they are built (transformers); others take any size.
         reduction: Pixels per patch side (4, 8, 16, 32): the backbone is cut after the stage that has it, which
             keeps small films from shrinking to a handful of patches. None takes the whole backbone.
+        options: What timm is to build otherwise than the name says, such as `{"layers": [1, 1, 1, 1]}`.
 
     Raises:
         SettingsError: timm does not know the backbone, or it cannot be built with these settings.
@@ -59,13 +61,14 @@ class ImageEncoder(nn.Module):
         pretrained: bool = False,
         image_size: int | None = None,
         reduction: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if reduction is None:
-            self.backbone = _build_backbone(backbone, pretrained, image_size)
+            self.backbone = _build_backbone(backbone, pretrained, image_size, options or {})
             channels = self.backbone.num_features
         else:
-            self.backbone = _build_cut_backbone(backbone, pretrained, reduction)
+            self.backbone = _build_cut_backbone(backbone, pretrained, reduction, options or {})
             channels = self.backbone.feature_info.channels()[-1]
         self.project = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, width))
         self.register_buffer("mean", torch.tensor(IMAGENET_DEFAULT_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -100,9 +103,9 @@ class ImageEncoder(nn.Module):
         return features.flatten(2).transpose(1, 2)
 
 
-def _build_backbone(name: str, pretrained: bool, image_size: int | None) -> nn.Module:
+def _build_backbone(name: str, pretrained: bool, image_size: int | None, options: Mapping[str, Any]) -> nn.Module:
     check_backbone(name)
-    options: dict[str, Any] = {}
+    options = dict(options)
     if image_size is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False):
         options["img_size"] = image_size
     try:
@@ -115,14 +118,14 @@ def _build_backbone(name: str, pretrained: bool, image_size: int | None) -> nn.M
     return backbone
 
 
-def _build_cut_backbone(name: str, pretrained: bool, reduction: int) -> nn.Module:
+def _build_cut_backbone(name: str, pretrained: bool, reduction: int, options: Mapping[str, Any]) -> nn.Module:
     """The backbone up to its last stage of `reduction` pixels per patch side; later stages are not built."""
     check_backbone(name)
     try:
-        every = timm.create_model(name, features_only=True).feature_info.reduction()
+        every = timm.create_model(name, features_only=True, **options).feature_info.reduction()
     except (RuntimeError, TypeError, NotImplementedError, AssertionError, AttributeError) as error:
         raise SettingsError(f"reduction: backbone '{name}' cannot be cut ({error}); leave it out") from error
     if reduction not in every:
         raise SettingsError(f"reduction: {reduction} is none of those of backbone '{name}', which are {every}")
     last = len(every) - 1 - every[::-1].index(reduction)
-    return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(last,))
+    return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(last,), **options)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from unichest_kedro.models.query_network import Memory, QueryNetwork, initialise_linear
 
 GATE_EMBEDDING = 32
-"""Width of the gate embedding, which the source-contrastive loss looks at."""
+"""Width of the gate embedding, which the source-contrastive loss looks at, in the paper."""
 
 
 class MixtureOutput(NamedTuple):
@@ -17,7 +17,7 @@ class MixtureOutput(NamedTuple):
     Attributes:
         probabilities: (B,Q), `main_ratio * main + expert_ratio * sum_k gate_k * experts_k`.
         gate: (B,K), weights of the experts, sum one.
-        gate_embedding: (B,32), Linear(K,32) of the gate.
+        gate_embedding: (B,E), Linear(K,E) of the gate; E is 32 in the paper.
         main: (B,Q), the main network's own probabilities.
         experts: (B,K,Q), each expert's own probabilities; None where the experts were not run.
         attention: (B,Q,P), the main network's last fine attention, averaged over heads; None unless asked
@@ -47,6 +47,7 @@ class QueryMixture(nn.Module):
         experts: K, the number of experts.
         lam_fine: Weight of the attention over the patches.
         lam_global: Weight of the attention over the pooled patch.
+        gate_embedding: E, the width of the gate embedding.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class QueryMixture(nn.Module):
         experts: int = 3,
         lam_fine: float = 1.0,
         lam_global: float = 0.4,
+        gate_embedding: int = GATE_EMBEDDING,
     ) -> None:
         super().__init__()
         shape = (width, layers, heads, feedforward, dropout, lam_fine, lam_global)
@@ -66,7 +68,7 @@ class QueryMixture(nn.Module):
         self.main = QueryNetwork(*shape)
         self.experts = nn.ModuleList(QueryNetwork(*shape) for _ in range(experts))
         self.gate = nn.Linear(width, experts)
-        self.gate_embedding = nn.Linear(experts, GATE_EMBEDDING)
+        self.gate_embedding = nn.Linear(experts, gate_embedding)
         initialise_linear(self.gate)
         initialise_linear(self.gate_embedding)
 

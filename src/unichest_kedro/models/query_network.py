@@ -45,8 +45,8 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        if width % heads:
-            raise SettingsError(f"heads: width {width} is not divisible by {heads} heads")
+        check_heads(width, heads)
+        self.width = width
         self.heads = heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
@@ -61,7 +61,9 @@ class Attention(nn.Module):
         drawn, they are spread over the `batch` before it, so each element has its own draw, as if computed in
         full.
         """
-        query, key, value = (self._split(part) for part in self._project(x).chunk(3, dim=-1))
+        query, key, value = (
+            self._split(part) for part in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        )
         if self._rate and x.shape[0] != batch:
             query, key, value = (part.expand(batch, -1, -1, -1) for part in (query, key, value))
         return self.out_proj(self._merge(self._attend(query, key, value)))
@@ -83,15 +85,17 @@ class Attention(nn.Module):
             (B,Q,D), or (B,1,D) where it is the same for all queries.
         """
         if memory.pooled is None:
-            return self._output(self._attend_to_one(memory.patches, x.shape[1]), 1.0)
-        query, key, value = self._fine_parts(x, memory.patches)
-        attended = lam_fine * self._attend(query, key, value)
-        attended = attended + lam_global * self._attend_to_one(memory.pooled, x.shape[1])
-        return self._output(attended, lam_fine + lam_global)
+            return self._output(self._attend_to_one(self._value(memory.patches), x.shape[1]), 1.0)
+        patches = memory.patches.shape[1]
+        query, key, value = self._parts(x, torch.cat([memory.patches, memory.pooled], dim=1))
+        values, pooled = value.split([patches, 1], dim=2)
+        attended = self._attend(query, key[:, :, :patches], values)
+        coarse = lam_global * self._attend_to_one(pooled, x.shape[1])
+        return self._output(torch.add(coarse, attended, alpha=lam_fine), lam_fine + lam_global)
 
     def weights(self, x: Tensor, patches: Tensor) -> Tensor:
         """Attention weights (B,Q,P) of queries over patches, averaged over heads, without dropout."""
-        query, key, _ = self._fine_parts(x, patches)
+        query, key, _ = self._parts(x, patches)
         scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
         return scores.softmax(dim=-1).mean(dim=1)
 
@@ -99,28 +103,30 @@ class Attention(nn.Module):
     def _rate(self) -> float:
         return self.dropout if self.training else 0.0
 
-    def _project(self, x: Tensor, start: int = 0, stop: int = 3) -> Tensor:
-        width = self.out_proj.in_features
-        rows = slice(start * width, stop * width)
-        return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
-
-    def _fine_parts(self, x: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query = self._split(self._project(x, 0, 1)).expand(patches.shape[0], -1, -1, -1)
-        key, value = (self._split(part) for part in self._project(patches, 1, 3).chunk(2, dim=-1))
+    def _parts(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of x, keys and values of what is seen, split into heads."""
+        # Splitting the weight is one copy in the backward pass; each slice of it would be a whole gradient of zeros.
+        shares = [self.width, 2 * self.width]
+        asks, shows = zip(self.in_proj_weight.split(shares), self.in_proj_bias.split(shares))
+        query = self._split(F.linear(x, *asks)).expand(seen.shape[0], -1, -1, -1)
+        key, value = (self._split(part) for part in F.linear(seen, *shows).chunk(2, dim=-1))
         return query, key, value
+
+    def _value(self, seen: Tensor) -> Tensor:
+        start = 2 * self.width
+        return self._split(F.linear(seen, self.in_proj_weight[start:], self.in_proj_bias[start:]))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=self._rate)
 
-    def _attend_to_one(self, patch: Tensor, queries: int) -> Tensor:
-        value = self._split(self._project(patch, 2, 3))
+    def _attend_to_one(self, value: Tensor, queries: int) -> Tensor:
         if not self._rate:
             return value
         weight = value.new_ones(*value.shape[:2], queries, 1)
         return F.dropout(weight, self._rate) * value
 
     def _output(self, attended: Tensor, scale: float) -> Tensor:
-        return F.linear(self._merge(attended), self.out_proj.weight) + scale * self.out_proj.bias
+        return F.linear(self._merge(attended), self.out_proj.weight, scale * self.out_proj.bias)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -211,6 +217,16 @@ class QueryNetwork(nn.Module):
                 attention = layer.attention(x, memory)
             x = layer(x, memory)
         return QueryAnswers(self.head(self.dropout(norm(x))).squeeze(-1), attention)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Checks that heads share the width evenly.
+
+    Raises:
+        SettingsError: they do not.
+    """
+    if width % heads:
+        raise SettingsError(f"heads: width {width} is not divisible by {heads} heads")
 
 
 def initialise_linear(module: nn.Module) -> None:

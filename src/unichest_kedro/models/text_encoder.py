@@ -2,16 +2,21 @@
 
 Two ways to have one (`build_text_encoder`): by hub name or folder, or the embedded default, a small BERT made
 from the vocabulary and the reports at hand, which needs no download.
+
+A named encoder is taken as it is, and a projection that it lacks is fitted on the findings' names and synonyms: no
+prompt changes either, so a changed prompt is one text to read. The embedded encoder is fitted on all wordings,
+prompts included, and made anew when one changes.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -23,16 +28,26 @@ from tqdm import tqdm
 
 from unichest_kedro.errors import SettingsError
 from unichest_kedro.models import torchvision_import  # noqa: F401  (must come before transformers)
+from unichest_kedro.models.device import pick_device
+from unichest_kedro.models.text_cache import PooledBatch, TextCache
 from unichest_kedro.models.text_fitting import PhraseSampler, alternate, fit, fit_tokenizer
 from unichest_kedro.reports.markup import ENT, SEP
 
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel  # isort: skip
-from transformers import PreTrainedModel, PreTrainedTokenizerBase  # isort: skip
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel  # isort: skip
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase  # isort: skip
+from transformers.models.auto.modeling_auto import (  # isort: skip
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 from transformers.utils import cached_file  # isort: skip
 
 PROJECTION_FILE = "projection.safetensors"
 _WAVE_HEIGHT = 0.05
 _BANK_BATCHES = 16
+_ALLOWED_KINDS = "an encoder (BERT, RoBERTa, DistilBERT, DeBERTa, ModernBERT, MPNet, ...)"
+# Of a configuration: where it came from and who wrote it, on which no output depends.
+_PROVENANCE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 _LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 
 
@@ -40,7 +55,8 @@ class TextEncoderSettings(BaseModel):
     """Which text encoder, and for the embedded default its size and fitting.
 
     `name` is a hub name or a folder; None asks for the embedded default, whose `width` must be the model's D.
-    `steps`, `learning_rate` and `temperature` are those of the fitting (`text_fitting.fit`).
+    `steps`, `learning_rate` and `temperature` are those of the fitting (`text_fitting.fit`). `cache_gib` bounds the
+    cache of what was read (`text_cache.TextCache`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +65,8 @@ class TextEncoderSettings(BaseModel):
     allow_download: bool = False
     max_tokens: int = Field(default=256, ge=8)
     batch_size: int = Field(default=64, ge=1)
+    device: Literal["auto", "cpu"] = "auto"
+    cache_gib: float = Field(default=4.0, gt=0)
     width: int = Field(default=128, ge=8)
     layers: int = Field(default=2, ge=1)
     heads: int = Field(default=2, ge=1)
@@ -109,6 +127,13 @@ class TextEncoder(nn.Module):
         """Stay in eval mode: frozen means that dropout is off too."""
         return super().train(False)
 
+    @property
+    def longest(self) -> int:
+        """Tokens that the model can read at once, by its tokenizer's word and by its table of positions."""
+        limit = self.tokenizer.model_max_length
+        positions = getattr(self.model.config, "max_position_embeddings", None) or 0
+        return min(limit, positions - _positions_before_the_first(self.model)) if positions > 0 else limit
+
     def pool(self, texts: Sequence[str], max_tokens: int) -> torch.Tensor:
         """Encode one batch up to the projection: float32 (B, D), the pooler's output or the first token's.
 
@@ -119,7 +144,7 @@ class TextEncoder(nn.Module):
             [text.replace(SEP, separator) for text in texts],
             padding=True,
             truncation=True,
-            max_length=min(max_tokens, self.tokenizer.model_max_length),
+            max_length=min(max_tokens, self.longest),
             return_tensors="pt",
         ).to(self.device)
         output = self.model(**tokens)
@@ -154,27 +179,80 @@ class TextEncoder(nn.Module):
         if device is not None:
             self.to(device)
         texts = list(texts)
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
-        with (
-            torch.inference_mode(),
-            tqdm(total=len(texts), desc="Embedding texts", unit="text", disable=not progress) as bar,
-        ):
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                embeddings[rows] = self([texts[row] for row in rows], max_tokens).float().cpu().numpy()
-                bar.update(len(rows))
+        batches = self.pool_in_batches(texts, batch_size=batch_size, max_tokens=max_tokens, progress=progress)
+        for places, pooled in batches:
+            embeddings[places] = self.project(pooled)
         return embeddings
+
+    def pool_in_batches(
+        self, texts: Sequence[str], *, batch_size: int, max_tokens: int, progress: bool = True
+    ) -> Iterator[PooledBatch]:
+        """Encode many texts up to the projection, longest first, and yield them batch by batch."""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
+        with tqdm(total=len(texts), desc="Embedding texts", unit="text", disable=not progress) as bar:
+            for start in range(0, len(order), batch_size):
+                places = order[start : start + batch_size]
+                with torch.inference_mode():
+                    pooled = self.pool([texts[place] for place in places], max_tokens)
+                yield PooledBatch(places, pooled.float().cpu().numpy())
+                bar.update(len(places))
+
+    def project(self, pooled: np.ndarray) -> np.ndarray:
+        """Map pooled outputs to embeddings: float32 (N, D) to float32 (N, D)."""
+        with torch.inference_mode():
+            return self.projection(torch.tensor(pooled, device=self.device)).float().cpu().numpy()
+
+    def embed(
+        self, texts: Sequence[str], cache: Path, settings: TextEncoderSettings, progress: bool = True
+    ) -> np.ndarray:
+        """Encode many texts, reading only those that this encoder has not read before.
+
+        Args:
+            texts: N texts.
+            cache: folder of what was read (`TextCache`); the module's device becomes that of the settings.
+            settings: batch size, largest number of tokens, device, and the cache's limit.
+            progress: whether to show the bar.
+
+        Returns:
+            float32 (N, D), memory-mapped where it is large.
+        """
+        return self._collect(texts, cache, settings, self.project, progress)
+
+    def embed_pooled(
+        self, texts: Sequence[str], cache: Path, settings: TextEncoderSettings, progress: bool = True
+    ) -> np.ndarray:
+        """Like `embed`, up to the projection."""
+        return self._collect(texts, cache, settings, lambda pooled: pooled, progress)
+
+    def _collect(
+        self,
+        texts: Sequence[str],
+        cache: Path,
+        settings: TextEncoderSettings,
+        transform: Callable[[np.ndarray], np.ndarray],
+        progress: bool,
+    ) -> np.ndarray:
+        self.to(pick_device(settings.device))
+        return TextCache(cache, settings.cache_gib).collect(
+            self,
+            texts,
+            batch_size=settings.batch_size,
+            max_tokens=settings.max_tokens,
+            transform=transform,
+            progress=progress,
+        )
 
     def fingerprint(self) -> str:
         """Hash everything that an embedding depends on: weights and tokenizer; sha256, 64 hex digits."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            array = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
-            digest.update(array.view(torch.uint8).numpy() if array.ndim else array.numpy().tobytes())
-        digest.update(_tokenizer_state(self.tokenizer).encode())
-        return digest.hexdigest()
+        return _digest_of(self.state_dict(), _tokenizer_state(self.tokenizer))
+
+    def pooling_fingerprint(self, max_tokens: int) -> str:
+        """Hash everything that a pooled output depends on beside the text: all but the projection."""
+        config = {name: value for name, value in self.model.config.to_dict().items() if name not in _PROVENANCE}
+        about = json.dumps(config, sort_keys=True, default=str)
+        cut = f"cut at {min(max_tokens, self.longest)} tokens"
+        return _digest_of(self.model.state_dict(), _tokenizer_state(self.tokenizer), about, cut)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write model, tokenizer and `projection.safetensors` into a folder that `from_pretrained` reads."""
@@ -193,18 +271,31 @@ class TextEncoder(nn.Module):
         fitted. Nothing is executed that comes with the weights.
 
         Raises:
-            SettingsError: if there is no such folder or cached model, or it is not a whole text encoder.
+            SettingsError: if there is no such folder or cached model, it is not a whole text encoder, or it is a
+                model of another kind (one that writes text).
         """
         name = _checked_name(name_or_folder, allow_download)
         local = {"local_files_only": not allow_download}
         try:
+            _check_kind(name, AutoConfig.from_pretrained(name, **local))
             tokenizer = AutoTokenizer.from_pretrained(name, **local)
             model = _load_model(name, seed, local)
             path = cached_file(name, PROJECTION_FILE, _raise_exceptions_for_missing_entries=False, **local)
             projection = None if path is None else _load_projection(Path(path), model.config.hidden_size)
         except _LOAD_ERRORS as error:
             raise SettingsError(_load_message(name, allow_download, error)) from error
-        return cls(model, tokenizer, projection, seed)
+        try:
+            encoder = cls(model, tokenizer, projection, seed)
+            # One word is read, so that what cannot be used as a text encoder is refused at once, by name.
+            shape = tuple(encoder(["normal"], max_tokens=8).shape)
+        except Exception as error:
+            raise SettingsError(
+                _kind_message(name, model.config, f"cannot read a text: {_first_line(error)}")
+            ) from error
+        if shape != (1, encoder.width):
+            what = f"gives an output of shape {shape} for a text, not (1, {encoder.width})"
+            raise SettingsError(_kind_message(name, model.config, what))
+        return encoder
 
 
 def build_text_encoder(
@@ -213,24 +304,31 @@ def build_text_encoder(
     corpus: Iterable[str],
     settings: TextEncoderSettings,
     seed: int,
+    *,
+    model_width: int | None = None,
+    cache: Path | None = None,
 ) -> TextEncoder:
     """Load the encoder that `settings.name` asks for, or build the embedded one; fit what is new.
 
     Args:
         synonyms: finding to its synonyms, in the vocabulary's order.
-        prompts: finding to its prompt.
+        prompts: finding to its prompt; only the embedded encoder is fitted on them.
         corpus: training texts, for the embedded encoder's tokenizer.
         settings: see `TextEncoderSettings`.
         seed: of every random choice.
+        model_width: D of the model that the embeddings are for; None does not check it.
+        cache: folder where what a named encoder read is kept (`TextCache`); None keeps nothing.
 
     Raises:
-        SettingsError: if `settings.name` cannot be loaded.
+        SettingsError: if `settings.name` cannot be loaded, or the encoder's width is not the model's.
     """
     if settings.name is None:
+        _check_width("the embedded text encoder", settings.width, model_width)
         return build_embedded_text_encoder(synonyms, prompts, corpus, settings, seed)
     encoder = TextEncoder.from_pretrained(settings.name, allow_download=settings.allow_download, seed=seed)
+    _check_width(f"text encoder '{settings.name}'", encoder.width, model_width)
     if encoder.projection_is_new:
-        _fit_projection(encoder, PhraseSampler(synonyms, prompts), settings, seed)
+        _fit_projection(encoder, PhraseSampler(synonyms), settings, seed, cache)
     return encoder
 
 
@@ -257,22 +355,30 @@ def build_embedded_text_encoder(
     return encoder
 
 
-def _fit_projection(encoder: TextEncoder, sampler: PhraseSampler, settings: TextEncoderSettings, seed: int) -> None:
+def _check_width(what: str, width: int, model_width: int | None) -> None:
+    if model_width is not None and width != model_width:
+        whose = "text_encoder.width" if what.startswith("the embedded") else "another encoder"
+        raise SettingsError(
+            f"model.width is {model_width}, but {what} gives vectors of {width} numbers: set `model.width: {width}` "
+            f"(a multiple of `model.heads`), or choose {whose} to fit."
+        )
+
+
+def _fit_projection(
+    encoder: TextEncoder, sampler: PhraseSampler, settings: TextEncoderSettings, seed: int, cache: Path | None
+) -> None:
     """Fit the projection alone, on the pooled outputs of a few batches that the encoder reads once.
 
     Pooled outputs of trained encoders differ little from their mean; the fit sees them standardised, and the
     first Linear takes the standardisation over afterwards.
     """
     rng = np.random.default_rng(seed)
-    drawn = alternate(sampler, _BANK_BATCHES, settings.fitting_batch, rng)
-    with torch.no_grad():
-        bank = [
-            (encoder.pool(batch.texts, settings.max_tokens), batch.targets)
-            for batch in tqdm(drawn, total=_BANK_BATCHES, desc="Reading phrases", unit="batch")
-        ]
-    deviation, mean = torch.std_mean(torch.cat([pooled for pooled, _ in bank]), dim=0)
+    drawn = list(alternate(sampler, _BANK_BATCHES, settings.fitting_batch, rng))
+    pooled = _pooled_phrases(encoder, [text for batch in drawn for text in batch.texts], settings, cache)
+    deviation, mean = torch.std_mean(pooled, dim=0)
     deviation = deviation.clamp(min=1e-6)
-    bank = [((pooled - mean) / deviation, targets) for pooled, targets in bank]
+    parts = ((pooled - mean) / deviation).split([len(batch.texts) for batch in drawn])
+    bank = [(part, batch.targets) for part, batch in zip(parts, drawn, strict=True)]
     batches = (bank[step % len(bank)] for step in range(settings.steps))
     encoder.projection.requires_grad_(True)
     arguments = _fit_arguments(sampler, encoder.width, settings, seed)
@@ -283,6 +389,15 @@ def _fit_projection(encoder: TextEncoder, sampler: PhraseSampler, settings: Text
     first.weight /= deviation
     first.bias -= first.weight @ mean
     encoder.projection_is_new = False
+
+
+def _pooled_phrases(
+    encoder: TextEncoder, phrases: list[str], settings: TextEncoderSettings, cache: Path | None
+) -> torch.Tensor:
+    """Read phrases, or find them in the cache: float32 (N, D), on the encoder's device."""
+    with nullcontext(cache) if cache is not None else TemporaryDirectory() as folder:
+        pooled = encoder.embed_pooled(phrases, Path(folder), settings)
+    return torch.from_numpy(pooled).to(encoder.device)
 
 
 @contextmanager
@@ -377,6 +492,26 @@ def _add_entity_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         table.weight[known:] = mean
 
 
+def _digest_of(weights: Mapping[str, torch.Tensor], *texts: str) -> str:
+    """Hash weights, with their names, types and shapes, and texts; sha256, 64 hex digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
+        digest.update(array.view(torch.uint8).numpy() if array.ndim else array.numpy().tobytes())
+    for text in texts:
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _positions_before_the_first(model: PreTrainedModel) -> int:
+    """Count the rows of the position table that no token takes: RoBERTa's kin number theirs after the padding's."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
+
+
 def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     """Serialise a tokenizer without the padding and truncation that the last call left behind."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -396,8 +531,29 @@ def _checked_name(name_or_folder: Path | str, allow_download: bool) -> str:
     return str(name_or_folder)
 
 
+def _check_kind(name: str, config: PretrainedConfig) -> None:
+    """Refuse models that write text: their outputs are made to foretell the next word, not to stand for a text."""
+    kind = config.model_type
+    encodes = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if config.is_encoder_decoder or (kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES and not encodes):
+        what = "has an encoder and a decoder"
+    elif getattr(config, "is_decoder", False) or (kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not encodes):
+        what = "is a decoder"
+    else:
+        return
+    raise SettingsError(_kind_message(name, config, what))
+
+
+def _kind_message(name: str, config: PretrainedConfig, what: str) -> str:
+    return f"Text encoder '{name}' ({config.model_type}) {what}. Choose {_ALLOWED_KINDS} as `text_encoder.name`."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
 def _load_message(name: str, allow_download: bool, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = _first_line(error)
     if Path(name).is_dir():
         return (
             f"Text encoder '{name}': the folder is not a whole transformers encoder with its tokenizer "

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from unichest_kedro.models import torchvision_import  # noqa: F401  (must come before transformers)
 from unichest_kedro.reports.markup import (
     ENT,
+    HISTORICAL,
     NEGATED,
     SEP,
     UNCERTAIN,
@@ -51,13 +52,12 @@ class Batch(NamedTuple):
 class PhraseSampler:
     """Draws short texts about the vocabulary's findings, written as reports and label lists are written."""
 
-    def __init__(self, synonyms: Mapping[str, Sequence[str]], prompts: Mapping[str, str]) -> None:
-        """Collect each finding's wordings: its prompt, its name and its synonyms, lower case, each once."""
+    def __init__(self, synonyms: Mapping[str, Sequence[str]], prompts: Mapping[str, str] | None = None) -> None:
+        """Collect each finding's wordings: its prompt if given, its name and its synonyms, lower case, each once."""
         self.findings = tuple(synonyms)
-        self.prompts = [prompts.get(finding, finding) for finding in self.findings]
         self.wordings = [
-            list(dict.fromkeys(word.lower() for word in (prompt, finding, *synonyms[finding])))
-            for prompt, finding in zip(self.prompts, self.findings, strict=True)
+            list(dict.fromkeys(word.lower() for word in ((prompts or {}).get(name, name), name, *synonyms[name])))
+            for name in self.findings
         ]
         self._claims: dict[str, list[int]] = {}
         for number, words in enumerate(self.wordings):
@@ -104,7 +104,7 @@ class PhraseSampler:
     def _list(self, count: int, rng: np.random.Generator) -> tuple[str, list[list[int]]]:
         size = min(count, len(self.findings))
         present = sorted(rng.choice(len(self.findings), size=size, replace=False).tolist())
-        return closed_text(self.prompts[number] for number in present), [[number] for number in present]
+        return closed_text(self.findings[number] for number in present), [[number] for number in present]
 
     def _targets(self, said: list[list[list[int]]]) -> torch.Tensor:
         targets = torch.zeros(len(said), self.classes)
@@ -231,7 +231,7 @@ def alternate(sampler: PhraseSampler, steps: int, size: int, rng: np.random.Gene
 
 
 def _tokenizer_texts(wordings: Iterable[str], corpus: Iterable[str]) -> Iterator[str]:
-    for wording in (*wordings, NEGATED, UNCERTAIN):
+    for wording in (*wordings, NEGATED, UNCERTAIN, HISTORICAL):
         yield from [wording.lower()] * _WORDING_WEIGHT
     for text in corpus:
         yield text.replace(ENT, " ").replace(SEP, " ")

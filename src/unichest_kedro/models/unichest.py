@@ -1,10 +1,11 @@
 """The whole model: image encoder, mixture of query networks, temperature, and the findings it knows."""
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -17,11 +18,20 @@ from torch import Tensor, nn
 
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.models.image_encoder import ImageEncoder, ImageFeatures, check_backbone
-from unichest_kedro.models.mixture import MixtureOutput, QueryMixture
+from unichest_kedro.models.mixture import GATE_EMBEDDING, MixtureOutput, QueryMixture
+from unichest_kedro.models.official import PAPER_HEADS, OfficialCheckpoint, Source, load_image_encoder
+from unichest_kedro.models.query_network import check_heads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from unichest_kedro.prediction.reading import Picture
+    from unichest_kedro.prediction.settings import Precision
 
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.yml"
 CARD_FILE = "README.md"
+FACTS_FILE = "facts.json"
 INITIAL_TEMPERATURE = 0.07
 LARGEST_SCALE = 100.0
 """Upper limit of `exp(logit_scale)`, as in CLIP."""
@@ -42,11 +52,15 @@ Load it with `UniChest.from_pretrained(folder)`; the method is UniChest (Dai et 
 
 
 class ModelSettings(BaseModel):
-    """Shape of the model. The defaults are the paper's."""
+    """Shape of the model. The defaults are the paper's.
+
+    `backbone_options` are what timm is to build otherwise than the backbone's name says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: str = "resnet50"
+    backbone_options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
     pretrained: bool = False
     reduction: Literal[4, 8, 16, 32] | None = None
     image_size: int = Field(default=512, ge=32)
@@ -56,6 +70,7 @@ class ModelSettings(BaseModel):
     feedforward: int = Field(default=1024, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     experts: int = Field(default=3, ge=1)
+    gate_embedding: int = Field(default=GATE_EMBEDDING, ge=1)
     lam_fine: float = 1.0
     lam_global: float = 0.4
 
@@ -117,8 +132,10 @@ class UniChest(
         SettingsError: the embeddings do not fit the names or the model's width.
 
     Attributes:
-        facts: What the model card says, name to value. Set it before saving.
+        facts: What is known of the model, name to value as JSON has it: all in `facts.json`, the texts among them in
+            the model card. Set it before saving.
         vocabulary: Text of the vocabulary file that the findings come from. Set it before saving.
+        folder: The model folder it was loaded from, None for none.
     """
 
     finding_embeddings: Tensor
@@ -133,12 +150,23 @@ class UniChest(
         super().__init__()
         self.settings = settings
         self.findings = tuple(findings)
-        self.facts: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
         self.vocabulary = ""
+        self.folder: Path | None = None
         s = settings
-        self.image_encoder = ImageEncoder(s.backbone, s.width, s.pretrained, s.image_size, s.reduction)
+        self.image_encoder = ImageEncoder(
+            s.backbone, s.width, s.pretrained, s.image_size, s.reduction, s.backbone_options
+        )
         self.mixture = QueryMixture(
-            s.width, s.layers, s.heads, s.feedforward, s.dropout, s.experts, s.lam_fine, s.lam_global
+            s.width,
+            s.layers,
+            s.heads,
+            s.feedforward,
+            s.dropout,
+            s.experts,
+            s.lam_fine,
+            s.lam_global,
+            s.gate_embedding,
         )
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / INITIAL_TEMPERATURE)))
         self.register_buffer("finding_embeddings", self._checked(finding_embeddings))
@@ -214,6 +242,48 @@ class UniChest(
         finally:
             self.train(was_training)
 
+    def predict(
+        self,
+        images: "Picture | Sequence[Picture]",
+        findings: str | Sequence[str] | None = None,
+        *,
+        batch_size: int = 8,
+        answer_anyway: bool = False,
+        precision: "Precision" = "auto",
+        together: bool = True,
+    ) -> "pd.DataFrame":
+        """Asks any pictures about any findings, and says which of them are no frontal chest films.
+
+        Films are prepared as for evaluation, so that their answers are those of `kedro run --pipeline=predict`. For
+        many films use that: it streams, and goes on after a stop.
+
+        Args:
+            images: A path, Pillow picture, array or pydicom dataset, a list of them (of any kinds and sizes), or a
+                folder. Arrays: (H,W), uint8 from 0 black to 255 white, other whole numbers from their lowest to their
+                highest, or floats from 0 to 1; (H,W,3) uint8 or floats from 0 to 1.
+            findings: Names or synonyms of findings that the model knows, or any words, for which the model folder must
+                hold a text encoder. None for those asked in training.
+            batch_size: Pictures per forward pass.
+            answer_anyway: Whether a picture with a warning keeps its answers.
+            precision: "float32" for exactly evaluation's answers; "bfloat16", or "auto" where the processor has units
+                for it, is faster and differs by 0.01 at most.
+            together: Whether to ask in the company of all that was asked in training, so that an answer does not depend
+                on what else is asked; False asks nothing but `findings`, as evaluation asks those of a benchmark.
+
+        Returns:
+            One row per picture and finding, in the order given (schema `prediction.table.Predictions`): `film` (path,
+            or "image 0", ...), `path`, `finding`, `asked_as`, `probability`, `calibrated` and `threshold` (0 to 1),
+            `above`, `trained`, `expert_1` ... `expert_K` (weights, sum one) and `warning`. A picture that cannot be
+            read has rows without numbers, whose warning says why.
+
+        Raises:
+            SettingsError: a finding is unknown and the folder has no text encoder, or there is no picture.
+        """
+        from unichest_kedro.prediction.in_memory import predict  # prediction is built on models, not the reverse
+
+        options = {"batch_size": batch_size, "answer_anyway": answer_anyway, "precision": precision}
+        return predict(self, images, findings, together=together, **options)
+
     def set_ratios(self, main_ratio: float, expert_ratio: float) -> None:
         """Sets how inference mixes main network and experts: Conquer (1, 0), Divide (0.5, 0.5)."""
         self.ratios.copy_(torch.tensor([main_ratio, expert_ratio]))
@@ -249,9 +319,67 @@ class UniChest(
             raise MissingArtefact(f"{folder}: config.json is missing, so this is not a model folder")
         return super().from_pretrained(folder_or_id, **options)
 
+    @classmethod
+    def from_official(
+        cls,
+        source: Source,
+        findings: Sequence[str] = (),
+        finding_embeddings: Tensor | np.ndarray | None = None,
+        *,
+        heads: int = PAPER_HEADS,
+        dropout: float = 0.1,
+        lam: tuple[float, float] | None = None,
+        image_size: int | None = None,
+        main_ratio: float = 0.5,
+        expert_ratio: float = 0.5,
+    ) -> Self:
+        """Reads a checkpoint of the published code (METHOD.md, section 7), in evaluation mode.
+
+        Nothing in the file is executed; sizes are read from its tensors. Optimiser and schedule are left out. The
+        text encoder is checked where it is there, and loaded by `official_text.official_text_encoder`: it needs a
+        tokenizer.
+
+        Args:
+            source: The file, such as `best_valid.pt`, or its loaded content.
+            findings: Names of the findings that can be asked for without a text encoder.
+            finding_embeddings: Their text embeddings (F,D), of the checkpoint's own text encoder.
+            heads: Attention heads of the query networks, which the tensors do not show.
+            dropout: For training on.
+            lam: Weights of the fine and the global attention; None for the checkpoint's `config`, or (1.0, 0.4).
+            image_size: Side of the images in pixels; None for the checkpoint's `config`, or 512.
+            main_ratio: Weight of the main network: Divide and evaluation 0.5, Conquer 1.
+            expert_ratio: Weight of the experts: Divide and evaluation 0.5, Conquer 0.
+
+        Raises:
+            CheckpointError: the file cannot be read safely, or is not as published; every problem is named.
+            SettingsError: the width is not divisible by `heads`, or the embeddings do not fit.
+        """
+        checkpoint = OfficialCheckpoint(source)
+        readings = checkpoint.sections(required=("model", "image_encoder"))
+        query_networks, images = readings["model"], readings["image_encoder"]
+        lam_fine, lam_global = lam or checkpoint.lam
+        check_heads(query_networks.sizes["width"], heads)
+        settings = ModelSettings(
+            **query_networks.sizes,
+            backbone=images.sizes["backbone"],
+            backbone_options=images.sizes["options"],
+            image_size=image_size or checkpoint.image_size,
+            heads=heads,
+            dropout=dropout,
+            lam_fine=lam_fine,
+            lam_global=lam_global,
+        )
+        with torch.random.fork_rng():
+            model = cls(settings=settings, findings=tuple(findings), finding_embeddings=finding_embeddings)
+        model.mixture.load_state_dict(query_networks.state)
+        load_image_encoder(model.image_encoder, images)
+        model.set_ratios(main_ratio, expert_ratio)
+        return model.eval()
+
     def generate_model_card(self, *args: Any, **options: Any) -> ModelCard:
         """The model card, from the `facts` the caller has set."""
-        return super().generate_model_card(*args, **({"facts": self.facts} | options))
+        facts = {name: value for name, value in self.facts.items() if isinstance(value, str)}
+        return super().generate_model_card(*args, **({"facts": facts} | options))
 
     def _checked(self, embeddings: Tensor | np.ndarray | None) -> Tensor:
         shape = (len(self.findings), self.settings.width)
@@ -268,6 +396,8 @@ class UniChest(
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(self, str(save_directory / WEIGHTS_FILE))
         (save_directory / VOCABULARY_FILE).write_text(self.vocabulary, encoding="utf-8")
+        facts = json.dumps(self.facts, indent=1, ensure_ascii=False)
+        (save_directory / FACTS_FILE).write_text(facts, encoding="utf-8")
         self.generate_model_card().save(save_directory / CARD_FILE)
 
     @classmethod
@@ -290,6 +420,8 @@ class UniChest(
             raise MissingArtefact(f"{weights}: the weights cannot be loaded: {error}") from error
         vocabulary = _fetch(model_id, VOCABULARY_FILE, hub_options)
         model.vocabulary = vocabulary.read_text(encoding="utf-8")
+        model.facts = _facts_of(model_id, hub_options)
+        model.folder = vocabulary.parent
         return model.to(map_location).eval()
 
 
@@ -299,7 +431,7 @@ def build_unichest(
     finding_embeddings: Tensor | np.ndarray,
     seed: int,
     vocabulary: str = "",
-    facts: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> UniChest:
     """Builds a model with initial weights from the seed alone; leaves torch's generator as it was.
 
@@ -309,7 +441,7 @@ def build_unichest(
         finding_embeddings: Their text embeddings (F,D).
         seed: Seed of the initial weights.
         vocabulary: Text of the vocabulary file, kept in the model folder.
-        facts: Facts for the model card.
+        facts: What is known of the model (`UniChest.facts`).
 
     Raises:
         SettingsError: the embeddings do not fit the names or the model's width.
@@ -320,6 +452,14 @@ def build_unichest(
     model.vocabulary = vocabulary
     model.facts = dict(facts or {})
     return model
+
+
+def _facts_of(model_id: str, hub_options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a saved model; nothing of one that was saved without."""
+    try:
+        return json.loads(_fetch(model_id, FACTS_FILE, hub_options).read_text(encoding="utf-8"))
+    except MissingArtefact:
+        return {}
 
 
 def _fetch(model_id: str, name: str, hub_options: Mapping[str, Any]) -> Path:

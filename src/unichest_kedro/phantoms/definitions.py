@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unichest_kedro.phantoms.differences import Profile
+from unichest_kedro.phantoms.findings import CAVITY
 
 Definition = dict[str, float]
 """Kind of finding -> severity from which it counts."""
@@ -23,7 +24,7 @@ def _from(*kinds: str, floor: float = 0.0) -> Definition:
 _CHEXPERT_LABELS: dict[str, Definition] = {
     "Enlarged Cardiomediastinum": _from("aorta"),
     "Cardiomegaly": _from("cardiomegaly"),
-    "Lung Opacity": _from("consolidation", "infiltrate"),
+    "Lung Opacity": _from("consolidation", "infiltrate", "tuberculosis"),
     "Lung Lesion": _from("nodule", "mass"),
     "Edema": _from("oedema"),
     "Consolidation": _from("consolidation"),
@@ -43,7 +44,7 @@ COMMON: dict[str, dict[str, Definition]] = {
         "Atelectasis": _from("atelectasis"),
         "Cardiomegaly": _from("cardiomegaly"),
         "Effusion": _from("effusion"),
-        "Infiltration": _from("infiltrate"),
+        "Infiltration": _from("infiltrate", "tuberculosis"),
         "Mass": _from("mass"),
         "Nodule": _from("nodule"),
         "Pneumonia": _from("consolidation", floor=0.5),
@@ -53,7 +54,7 @@ COMMON: dict[str, dict[str, Definition]] = {
         "Emphysema": _from("emphysema"),
         "Fibrosis": _from("fibrosis"),
         "Pleural_Thickening": _from("thickening"),
-        "Hernia": {},
+        "Hernia": _from("hernia"),
     },
     "vindr_cxr": {
         "Aortic enlargement": _from("aorta"),
@@ -66,9 +67,9 @@ COMMON: dict[str, dict[str, Definition]] = {
         "Emphysema": _from("emphysema"),
         "Enlarged PA": {},
         "ILD": _from("fibrosis"),
-        "Infiltration": _from("infiltrate"),
-        "Lung Opacity": _from("consolidation", "infiltrate"),
-        "Lung cavity": {},
+        "Infiltration": _from("infiltrate", "tuberculosis"),
+        "Lung Opacity": _from("consolidation", "infiltrate", "tuberculosis"),
+        "Lung cavity": _from("tuberculosis", floor=CAVITY),
         "Lung cyst": _from("emphysema", floor=0.6),
         "Mediastinal shift": {},
         "Nodule/Mass": _from("nodule", "mass"),
@@ -81,8 +82,51 @@ COMMON: dict[str, dict[str, Definition]] = {
         "COPD": _from("emphysema"),
         "Lung tumor": _from("mass"),
         "Pneumonia": _from("consolidation", floor=0.5),
-        "Tuberculosis": {},
+        "Tuberculosis": _from("tuberculosis"),
         "Other diseases": {},
+    },
+    "shenzhen": {"Tuberculosis": _from("tuberculosis")},
+    "open_i": {
+        "Cardiomegaly": _from("cardiomegaly"),
+        "Aorta": _from("aorta"),
+        "Opacity": _from("consolidation", "infiltrate", "tuberculosis"),
+        "Nodule": _from("nodule"),
+        "Mass": _from("mass"),
+        "Pulmonary Edema": _from("oedema"),
+        "Consolidation": _from("consolidation"),
+        "Infiltrate": _from("infiltrate", "tuberculosis"),
+        "Pneumonia": _from("consolidation", floor=0.5),
+        "Pulmonary Atelectasis": _from("atelectasis"),
+        "Pneumothorax": _from("pneumothorax"),
+        "Pleural Effusion": _from("effusion"),
+        "Thickening": _from("thickening"),
+        "Fractures, Bone": _from("fracture"),
+        "Emphysema": _from("emphysema"),
+        "Pulmonary Fibrosis": _from("fibrosis"),
+        "Hernia, Hiatal": _from("hernia"),
+        "Medical Device": _from("devices"),
+    },
+    "siim_acr": {"Pneumothorax": _from("pneumothorax")},
+    "padchest": {
+        "cardiomegaly": _from("cardiomegaly"),
+        "aortic elongation": _from("aorta"),
+        "alveolar pattern": _from("consolidation"),
+        "consolidation": _from("consolidation"),
+        "infiltrates": _from("infiltrate", "tuberculosis"),
+        "nodule": _from("nodule"),
+        "pulmonary mass": _from("mass"),
+        "pulmonary edema": _from("oedema"),
+        "pneumonia": _from("consolidation", floor=0.5),
+        "atelectasis": _from("atelectasis"),
+        "pneumothorax": _from("pneumothorax"),
+        "pleural effusion": _from("effusion"),
+        "pleural thickening": _from("thickening"),
+        "rib fracture": _from("fracture"),
+        "emphysema": _from("emphysema"),
+        "pulmonary fibrosis": _from("fibrosis"),
+        "hiatal hernia": _from("hernia"),
+        "tuberculosis": _from("tuberculosis"),
+        "electrical device": _from("devices"),
     },
 }
 """Source -> label -> the definition that all sources share; `No Finding` follows from the others."""
@@ -115,6 +159,21 @@ OWN: dict[str, dict[str, Definition]] = {
         "ILD": _from("fibrosis", "oedema"),
         "Pneumonia": _from("consolidation", "infiltrate"),
         "Other diseases": _from("aorta", "cardiomegaly", floor=0.5),
+    },
+    # The disease is proven in the laboratory, not on the film: there is nothing to define otherwise.
+    "shenzhen": {},
+    # Opacity is the word for any whiter part of the lung, scars of the pleura are fibrosis.
+    "open_i": {
+        "Opacity": _from("consolidation", "infiltrate", "atelectasis", "tuberculosis"),
+        "Pneumonia": {"consolidation": 0.4, "infiltrate": 0.6},
+        "Pulmonary Fibrosis": {"fibrosis": 0.0, "thickening": 0.7},
+    },
+    "siim_acr": {},
+    # Patches are an alveolar pattern too; only what is dense and large is called consolidation.
+    "padchest": {
+        "alveolar pattern": _from("consolidation", "infiltrate"),
+        "consolidation": _from("consolidation", floor=0.5),
+        "pneumonia": _from("consolidation", "infiltrate", floor=0.5),
     },
 }
 """Source -> label -> the source's own definition, where it differs."""
@@ -182,6 +241,6 @@ def with_mistakes(
     """Leave out and put in labels by mistake; `care` in [0, 1] scales how many (fewer for a consensus)."""
     omitted = rng.random(present.shape) < profile.omitted * care
     invented = rng.random(present.shape) < profile.invented * care
-    # A label that no film of the source shows (hernia) is not invented either.
+    # A label that no film of the source shows (an enlarged pulmonary artery) is not invented either.
     shown = present.any(axis=0).to_numpy()
     return (present & ~omitted) | (~present & invented & shown)

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unichest_kedro.errors import SettingsError
-
-SOURCES = ("mimic_cxr", "chestxray14", "chexpert", "vindr_cxr")
+from unichest_kedro.sources.base import SOURCES
 
 
 class Difference(BaseModel):
@@ -66,7 +65,7 @@ class Differences(BaseModel):
 
     @classmethod
     def none(cls) -> "Differences":
-        """All differences switched off: four sources that differ in their layouts only."""
+        """All differences switched off: sources that differ in their layouts only."""
         return cls(**{name: Difference(on=False) for name in cls.model_fields})
 
 
@@ -124,14 +123,34 @@ _OWN = {
         prevalence={"aorta": 1.4, "cardiomegaly": 1.3, "thickening": 1.2, "fibrosis": 1.2, "devices": 0.5},
         unlabelled=("Edema",), omitted=0.06, invented=0.004, hesitant=0.7, threshold=0.30,
     ),
+    "shenzhen": Profile(
+        aspect=1.0, gamma=1.08, contrast=1.12, brightness=0.03, noise=0.011, grain=0.5, blur=0.40, size=1.15,
+        collimated=0.05, border=0.04, marked=0.35, threshold=0.25,
+    ),
+    "open_i": Profile(
+        aspect=0.83, gamma=0.90, contrast=1.08, brightness=-0.01, noise=0.012, grain=0.5, blur=0.50, size=1.0,
+        collimated=0.20, border=0.06, marked=0.7, words=("PA", "ERECT"),
+        prevalence={"devices": 0.7, "nodule": 1.2, "emphysema": 1.2, "oedema": 0.7, "pneumothorax": 0.8},
+        omitted=0.05, invented=0.003, hesitant=0.3, threshold=0.28,
+    ),
+    "padchest": Profile(
+        aspect=1.05, gamma=1.10, contrast=1.0, brightness=0.01, noise=0.016, grain=0.6, blur=0.50, size=1.05,
+        collimated=0.30, border=0.06, marked=0.5, words=("PORTATIL", "BIPEDEST."),
+        prevalence={"aorta": 1.3, "cardiomegaly": 1.2, "infiltrate": 1.2, "fracture": 0.8, "mass": 0.8},
+        omitted=0.06, invented=0.004, hesitant=0.3, threshold=0.30,
+    ),
 }  # fmt: skip
+# SIIM-ACR's films are those of ChestX-ray14; radiologists drew the masks, and more films with one were chosen.
+_OWN["siim_acr"] = replace(
+    _OWN["chestxray14"], prevalence={"pneumothorax": 1.6}, omitted=0.04, invented=0.0, hesitant=0.0, threshold=0.30
+)
 
 
 def profile_of(source: str, differences: Differences) -> Profile:
     """Return how `source` looks and labels at the given strengths.
 
     Raises:
-        SettingsError: The source is none of the four phantom sources.
+        SettingsError: There is no phantom of the source.
     """
     if source not in _OWN:
         raise SettingsError(f"There is no phantom source {source!r}; there are {', '.join(SOURCES)}.")

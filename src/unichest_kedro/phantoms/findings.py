@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter, label
 
 from unichest_kedro.phantoms.anatomy import RIBS, SIDES, Anatomy, Break, Film, lung_point
 from unichest_kedro.phantoms.grid import SIGN, Field, Strokes, box_of, bump, smooth_noise, step
+from unichest_kedro.phantoms.masks import Outline
 
 KINDS = (
     "cardiomegaly",
@@ -32,15 +33,27 @@ KINDS = (
     "devices",
     "aorta",
     "thickening",
+    "hernia",
+    "tuberculosis",
 )
-"""The findings a film can show; `aorta` is an enlarged aorta, `thickening` a thickened pleura."""
+"""The findings a film can show; `aorta` is an enlarged aorta, `thickening` a thickened pleura, `hernia` a part of the
+stomach above the diaphragm, `tuberculosis` the pattern of the upper zones that makes a reader think of it."""
 
 CHRONIC = frozenset(
-    {"cardiomegaly", "nodule", "mass", "fibrosis", "emphysema", "devices", "aorta", "thickening", "fracture"}
-)
+    {
+        "cardiomegaly", "nodule", "mass", "fibrosis", "emphysema", "devices", "aorta", "thickening", "fracture",
+        "hernia", "tuberculosis",
+    }
+)  # fmt: skip
 """Findings that mostly stay from one study of a patient to the next."""
 
-BILATERAL = frozenset({"oedema", "fibrosis", "emphysema", "cardiomegaly", "aorta"})
+BILATERAL = frozenset({"oedema", "fibrosis", "emphysema", "cardiomegaly", "aorta", "hernia"})
+OUTLINED = frozenset({"pneumothorax"})
+"""Findings of which the exact area is kept, next to its box."""
+
+CAVITY = 0.5
+"""Severity from which tuberculosis shows a cavity."""
+
 DEVICES = ("pacemaker", "tracheal tube", "central line", "chest tube")
 
 
@@ -60,8 +73,21 @@ class Finding:
     seed: int
 
 
+_HEIGHTS = {
+    "nodule": (0.15, 0.85),
+    "mass": (0.2, 0.75),
+    "infiltrate": (0.25, 0.8),
+    "hernia": (0.9, 1.0),
+    "tuberculosis": (0.16, 0.32),
+}
+"""Lowest and highest `down` of a new finding of a kind."""
+
+
 class DrawnBox(NamedTuple):
-    """Box of a drawn finding in pixels of the film, x to the right, y down; the maxima are exclusive."""
+    """Box of a drawn finding in pixels of the film, x to the right, y down; the maxima are exclusive.
+
+    `outline` is the drawn area itself, of the findings in `OUTLINED`.
+    """
 
     kind: str
     severity: float
@@ -69,13 +95,15 @@ class DrawnBox(NamedTuple):
     y_min: float
     x_max: float
     y_max: float
+    outline: Outline | None = None
 
 
 def random_finding(kind: str, rng: np.random.Generator) -> Finding:
     """Draw severity (0.2 to 1), side and place of a new finding of `kind`."""
     severity = float(rng.uniform(0.2, 1.0))
-    side = "both" if kind in BILATERAL else str(rng.choice(SIDES))
-    low, high = {"nodule": (0.15, 0.85), "mass": (0.2, 0.75), "infiltrate": (0.25, 0.8)}.get(kind, (0.3, 0.85))
+    sides = (*SIDES, "both") if kind == "tuberculosis" else SIDES
+    side = "both" if kind in BILATERAL else str(rng.choice(sides))
+    low, high = _HEIGHTS.get(kind, (0.3, 0.85))
     down = float(rng.uniform(low, high))
     # Low on the left the heart would hide it.
     across = rng.uniform(0.6, 0.8) if side == "left" and down > 0.5 else rng.uniform(0.3, 0.7)
@@ -96,7 +124,8 @@ def draw(film: Film, findings: Sequence[Finding]) -> list[DrawnBox]:
     boxes = []
     for finding in findings:
         layer = _PAINTERS[finding.kind](film, finding, np.random.default_rng(finding.seed))
-        boxes += [DrawnBox(finding.kind, finding.severity, *box) for box in _boxes(film, finding, layer)]
+        outline = Outline.of(layer > 0.5) if finding.kind in OUTLINED else None
+        boxes += [DrawnBox(finding.kind, finding.severity, *box, outline) for box in _boxes(film, finding, layer)]
     return boxes
 
 
@@ -109,7 +138,7 @@ def device_names(finding: Finding) -> tuple[str, ...]:
 
 def _boxes(film: Film, finding: Finding, layer: Field) -> list[tuple[float, float, float, float]]:
     """One box; one per lung for findings of both lungs, one per spot for nodules."""
-    if finding.kind in ("oedema", "fibrosis", "emphysema"):
+    if finding.kind in ("oedema", "fibrosis", "emphysema", "tuberculosis"):
         parts = [layer * (SIGN[side] * film.grid.x > 0) for side in SIDES]
     elif finding.kind == "nodule":
         spots, count = label(layer > 0.35 * layer.max())
@@ -354,6 +383,68 @@ def _paint_thickening(film: Film, finding: Finding, rng: np.random.Generator) ->
     return _raise_opacity(film, layer * (0.62 + 0.33 * finding.severity))
 
 
+def _paint_hernia(film: Film, finding: Finding, rng: np.random.Generator) -> Field:
+    """A round pouch of stomach behind the heart, above the diaphragm: gas on top, fluid below, a thin wall."""
+    anatomy, grid = film.anatomy, film.grid
+    radius = 0.11 + 0.08 * finding.severity
+    x, y = rng.uniform(0.04, 0.12), anatomy.dome["left"] - 0.55 * radius
+    distance = np.hypot((grid.x - x) / 1.15, grid.y - y)
+    inside = step(radius - distance, 0.018)
+    level = step(grid.y - y + 0.15 * radius, 0.012)
+    wall = bump(((distance - radius) / 0.018) ** 2)
+    film.extra += 0.13 * wall + inside * (0.12 * level - (0.20 + 0.10 * finding.severity) * (1 - level))
+    return inside
+
+
+def _paint_tuberculosis(film: Film, finding: Finding, rng: np.random.Generator) -> Field:
+    """Patches, small spots and streaks below the apex, drawn up from the hilum; once severe, a cavity as well."""
+    total = np.zeros(film.grid.shape, dtype=np.float32)
+    for side in _sides(finding):
+        across, down = finding.across + rng.uniform(-0.06, 0.06), finding.down + rng.uniform(-0.03, 0.03)
+        centre = np.array(lung_point(film.anatomy, side, across, down))
+        layer = np.maximum(_tuberculous_patches(film, centre, finding.severity, rng), _streaks(film, side, centre, rng))
+        if finding.severity >= CAVITY:
+            layer = _with_cavity(film, centre, finding.severity, layer, rng)
+        total = np.maximum(total, layer * film.lung[side])
+    return _raise_opacity(film, total)
+
+
+def _tuberculous_patches(film: Film, centre: NDArray[np.floating], severity: float, rng: np.random.Generator) -> Field:
+    """Ill-defined patches around a point, and a few spots the size of a lentil next to them."""
+    grid = film.grid
+    spread = 0.18 + 0.12 * severity
+    region = bump(((grid.x - centre[0]) ** 2 + (grid.y - centre[1]) ** 2) / np.float32(spread**2))
+    layer = region * np.clip(0.75 + 0.65 * smooth_noise(rng, grid.shape, 13), 0.1, 1.5) * (0.50 + 0.27 * severity)
+    for _ in range(3 + round(3 * severity)):
+        x, y = centre + rng.normal(0, 0.11, 2) + (0, 0.06)
+        spot = step(np.float32(0.028) - np.hypot(grid.x - x, grid.y - y), 0.026)
+        layer = np.maximum(layer, spot * (0.45 + 0.3 * severity))
+    return layer
+
+
+def _streaks(film: Film, side: str, centre: NDArray[np.floating], rng: np.random.Generator) -> Field:
+    """Scars that run from the hilum up to the diseased part."""
+    strokes = Strokes(film.grid)
+    hilum = np.array([SIGN[side] * 0.19, -0.10])
+    for _ in range(4):
+        end = centre + rng.normal(0, 0.07, 2)
+        bend = (hilum + end) / 2 + rng.normal(0, 0.02, 2)
+        strokes.line(np.stack([hilum, bend, end]), 0.024)
+    return 0.6 * gaussian_filter(strokes.field(), 0.008 * film.grid.unit)
+
+
+def _with_cavity(
+    film: Film, centre: NDArray[np.floating], severity: float, layer: Field, rng: np.random.Generator
+) -> Field:
+    """The layer with a hole in its middle, whose wall is thick and uneven."""
+    radius = 0.055 + 0.045 * severity
+    distance = radius * _blob(film, (float(centre[0]), float(centre[1])), radius, 0.10, rng)
+    hole = step(radius - distance, 0.02)
+    thickness = 0.032 + 0.012 * smooth_noise(rng, film.grid.shape, 14)
+    wall = bump(((distance - radius - 0.02) / thickness) ** 2)
+    return np.maximum(layer * (1 - 0.9 * hole), (0.50 + 0.2 * severity) * wall)
+
+
 def _paint_devices(film: Film, finding: Finding, rng: np.random.Generator) -> Field:
     """Metal and plastic: bright strokes; their box is around all of them."""
     strokes = Strokes(film.grid)
@@ -435,4 +526,6 @@ _PAINTERS: dict[str, Callable[[Film, Finding, np.random.Generator], Field]] = {
     "devices": _paint_devices,
     "aorta": _show_aorta,
     "thickening": _paint_thickening,
+    "hernia": _paint_hernia,
+    "tuberculosis": _paint_tuberculosis,
 }

@@ -1,6 +1,7 @@
 """NIH ChestX-ray14 as its publisher ships it: PNG films in numbered folders, tables and lists."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from unichest_kedro.phantoms.grid import Field
 
 SOURCE = "chestxray14"
 ROOT = ""
-COHORT = Cohort(lateral=0.0, another_study=0.55, splits={"train": 0.75, "test": 0.25})
+COHORT = Cohort(lateral=0.0, another_study=0.55, splits={"train": 0.75, "test": 0.25}, added={"hernia": 0.05})
 FOLDERS = 2
 RGBA_EVERY = 50
 """One PNG in so many has four channels, as a few of the release have."""
@@ -65,18 +66,34 @@ def _file_name(plan: Plan) -> str:
     return f"{plan.patient:08d}_{plan.study - 1:03d}.png"
 
 
+class Record(NamedTuple):
+    """What the source notes of a film beside its findings; SIIM-ACR took these over with the films."""
+
+    age: int
+    view: str
+    width: int
+    height: int
+    spacing: float
+
+
+def record_of(plan: Plan) -> Record:
+    """Return age, view, original size and pixel spacing of a film."""
+    rng = np.random.default_rng([plan.seed, 8])
+    width, height = (int(side) for side in rng.integers(2000, 3057, 2))
+    spacing = round(float(rng.choice((0.143, 0.139, 0.168, 0.194))), 6)
+    view = "PA" if rng.random() < 0.6 else "AP"
+    return Record(plan.age + (plan.study - 1) // 2, view, width, height, spacing)
+
+
 def _entries(plans: list[Plan], present: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for plan, row in zip(plans, present.to_numpy()):
-        rng = np.random.default_rng([plan.seed, 8])
+        record = record_of(plan)
         labels = [label for label, there in zip(present.columns, row) if there]
-        width, height = (int(side) for side in rng.integers(2000, 3057, 2))
-        spacing = round(float(rng.choice((0.143, 0.139, 0.168, 0.194))), 6)
         rows.append(
             (
                 _file_name(plan), "|".join(sorted(labels)) or "No Finding", plan.study - 1, plan.patient,
-                plan.age + (plan.study - 1) // 2, plan.sex, "PA" if rng.random() < 0.6 else "AP",
-                width, height, spacing, spacing,
+                record.age, plan.sex, record.view, record.width, record.height, record.spacing, record.spacing,
             )
         )  # fmt: skip
     # Two of the release's headings contain a comma without quotes, so each names two columns.

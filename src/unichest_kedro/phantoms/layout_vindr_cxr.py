@@ -24,7 +24,7 @@ from unichest_kedro.phantoms.grid import Field
 
 SOURCE = "vindr_cxr"
 ROOT = ""
-COHORT = Cohort(lateral=0.0, another_study=0.0, splits={"train": 0.75, "test": 0.25})
+COHORT = Cohort(lateral=0.0, another_study=0.0, splits={"train": 0.75, "test": 0.25}, added={"tuberculosis": 0.07})
 NO_FINDING = "No finding"
 READER_COLUMN = "rad_ID"
 READERS = tuple(f"R{i}" for i in range(1, 18))
@@ -140,7 +140,7 @@ def _marks(
         for box in (box for box in drawn if shows(SOURCE, label, box.kind, box.severity, threshold)):
             width, height = box.x_max - box.x_min, box.y_max - box.y_min
             moved = np.clip(rng.normal(0, 0.01 * jitter, 4), -0.1, 0.1) * (width, height, width, height)
-            corners = np.round(np.maximum(np.array(box[2:]) + np.minimum(moved * (1, 1, -1, -1), moved), 0), 2)
+            corners = np.round(np.maximum(np.array(box[2:6]) + np.minimum(moved * (1, 1, -1, -1), moved), 0), 2)
             marks.append({"class_name": label, **dict(zip(("x_min", "y_min", "x_max", "y_max"), corners))})
     return marks
 

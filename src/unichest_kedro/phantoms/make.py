@@ -11,17 +11,36 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from unichest_kedro.errors import SettingsError
-from unichest_kedro.phantoms import layout_chestxray14, layout_chexpert, layout_mimic_cxr, layout_vindr_cxr
+from unichest_kedro.phantoms import (
+    layout_chestxray14,
+    layout_chexpert,
+    layout_mimic_cxr,
+    layout_open_i,
+    layout_padchest,
+    layout_shenzhen,
+    layout_siim_acr,
+    layout_vindr_cxr,
+)
 from unichest_kedro.phantoms.acquisition import take_film
-from unichest_kedro.phantoms.cohort import Plan, plan_films
-from unichest_kedro.phantoms.differences import Profile, profile_of
+from unichest_kedro.phantoms.cohort import Plan, plan_films, with_copies
+from unichest_kedro.phantoms.differences import Differences, profile_of
 from unichest_kedro.phantoms.findings import DrawnBox
 from unichest_kedro.phantoms.settings import PhantomSettings
 
 LAYOUTS: dict[str, ModuleType] = {
-    module.SOURCE: module for module in (layout_mimic_cxr, layout_chestxray14, layout_chexpert, layout_vindr_cxr)
+    module.SOURCE: module
+    for module in (
+        layout_mimic_cxr,
+        layout_chestxray14,
+        layout_chexpert,
+        layout_vindr_cxr,
+        layout_shenzhen,
+        layout_open_i,
+        layout_siim_acr,
+        layout_padchest,
+    )
 }
-DRAWING_VERSION = 3
+DRAWING_VERSION = 4
 """Raised whenever the same settings give other films or tables, so that old folders are made anew."""
 
 CHUNK = 50
@@ -36,7 +55,7 @@ def make_phantoms(source: str, folder: Path, settings: PhantomSettings) -> Path:
     it keeps the settings it was made with.
 
     Args:
-        source: Key of the source: mimic_cxr, chestxray14, chexpert or vindr_cxr.
+        source: Key of one of the known sources (`SOURCES`).
         folder: Where to put it; a folder of other origin is never replaced.
         settings: Number and size of the films, seed, differences between the sources.
 
@@ -47,7 +66,7 @@ def make_phantoms(source: str, folder: Path, settings: PhantomSettings) -> Path:
     Raises:
         SettingsError: The source is unknown, or `folder` holds something that is not a phantom.
     """
-    profile = profile_of(source, settings.differences)
+    profile_of(source, settings.differences)  # Refuses what is no source, before anything is touched.
     folder = Path(folder)
     layout = LAYOUTS[source]
     note = _note(source, settings)
@@ -57,7 +76,7 @@ def make_phantoms(source: str, folder: Path, settings: PhantomSettings) -> Path:
     _refuse_foreign(folder, record)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    _fill(partial / layout.ROOT, layout, settings, profile)
+    _fill(partial / layout.ROOT, layout, settings)
     _write_note(record, {**note, "complete": False})
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -65,24 +84,37 @@ def make_phantoms(source: str, folder: Path, settings: PhantomSettings) -> Path:
     return folder / layout.ROOT
 
 
-def _fill(root: Path, layout: ModuleType, settings: PhantomSettings, profile: Profile) -> None:
+def plan_source(source: str, settings: PhantomSettings) -> list[Plan]:
+    """Plan all films of a source, those that it shows again from another source among them."""
+    cohort, count = LAYOUTS[source].COHORT, settings.images_of(source)
+    profile = profile_of(source, settings.differences)
+    copied = min(round(count * cohort.copied), settings.images_of(cohort.copied_from)) if cohort.copied_from else 0
+    plans = plan_films(source, count - copied, settings.seed, cohort, profile)
+    if not copied:
+        return plans
+    others = plan_source(cohort.copied_from, settings)
+    return with_copies(plans, others, cohort.copied_from, copied, source, settings.seed)
+
+
+def _fill(root: Path, layout: ModuleType, settings: PhantomSettings) -> None:
     """Draw all films of a source below `root` and write its tables."""
-    plans = plan_films(layout.SOURCE, settings.images_per_source, settings.seed, layout.COHORT, profile)
+    plans = plan_source(layout.SOURCE, settings)
     names = layout.name_films(plans, settings.seed)
     for parent in sorted({(root / name).parent for name in names}):
         parent.mkdir(parents=True, exist_ok=True)
-    boxes = _draw_all(root, layout.SOURCE, plans, names, settings, profile)
-    layout.write_tables(root, plans, names, boxes, profile, settings.seed)
+    boxes = _draw_all(root, layout.SOURCE, plans, names, settings)
+    layout.write_tables(root, plans, names, boxes, profile_of(layout.SOURCE, settings.differences), settings.seed)
 
 
 def _draw_all(
-    root: Path, source: str, plans: list[Plan], names: list[str], settings: PhantomSettings, profile: Profile
+    root: Path, source: str, plans: list[Plan], names: list[str], settings: PhantomSettings
 ) -> list[list[DrawnBox]]:
     """Draw and write the films in chunks, in several processes; returns each film's boxes in order."""
     n_jobs = cpu_count() if settings.n_jobs == -1 else max(1, settings.n_jobs)
     pool = Parallel(n_jobs=1 if len(plans) <= SMALL else n_jobs, return_as="generator")
+    size, differences = settings.image_size, settings.differences
     chunks = pool(
-        delayed(draw_chunk)(root, source, start, plans[start:stop], names[start:stop], settings.image_size, profile)
+        delayed(draw_chunk)(root, source, start, plans[start:stop], names[start:stop], size, differences)
         for start, stop in _chunks(len(plans))
     )
     boxes: list[list[DrawnBox]] = []
@@ -100,12 +132,12 @@ def draw_chunk(
     plans: list[Plan],
     names: list[str],
     image_size: int,
-    profile: Profile,
+    differences: Differences,
 ) -> list[list[DrawnBox]]:
     """Draw and write a run of films, the first of which is number `start`; returns each film's boxes."""
     boxes = []
     for index, (plan, name) in enumerate(zip(plans, names), start=start):
-        film, drawn = take_film(plan, image_size, profile)
+        film, drawn = take_film(plan, image_size, profile_of(plan.origin or source, differences))
         LAYOUTS[source].write_film(film, plan, root / name, index)
         boxes.append(drawn)
     return boxes
@@ -120,7 +152,8 @@ def _note(source: str, settings: PhantomSettings) -> dict[str, Any]:
     return {
         "source": source,
         "drawing": DRAWING_VERSION,
-        **settings.model_dump(mode="json", exclude={"n_jobs"}),
+        "images": settings.images_of(source),
+        **settings.model_dump(mode="json", exclude={"n_jobs", "scored_images"}),
     }
 
 

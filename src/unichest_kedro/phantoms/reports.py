@@ -7,18 +7,15 @@ blank.
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from unichest_kedro.phantoms import wording
 from unichest_kedro.phantoms.definitions import Opinion
 from unichest_kedro.phantoms.differences import Profile
-from unichest_kedro.phantoms.findings import Finding, device_names
-
-PRESENT, ABSENT, UNCERTAIN = 1.0, 0.0, -1.0
-DOUBTFUL = 0.12
-"""Severity this close to the threshold may be called uncertain."""
+from unichest_kedro.phantoms.findings import Finding
+from unichest_kedro.phantoms.wording import ABSENT, PRESENT, UNCERTAIN, Mention, Phrases, choose
 
 DENIED = {
     "Consolidation": 0.6,
@@ -216,22 +213,12 @@ CLOSINGS = (
 )
 
 
-class Mention(NamedTuple):
-    """What a report says about one label and, for the wording, the finding it is about (if any)."""
-
-    label: str
-    state: float
-    finding: Finding | None
+PHRASES = Phrases(present=PRESENT_WORDS, uncertain=UNCERTAIN_WORDS, absent=ABSENT_WORDS, listed=LISTED, kind_of=KIND_OF)
 
 
 def mentions(opinion: Opinion, profile: Profile, rng: np.random.Generator) -> pd.DataFrame:
     """Decide what is said about each label: 1, 0, -1 or NaN (not mentioned); shaped as the opinion."""
-    said = pd.DataFrame(np.nan, index=opinion.present.index, columns=opinion.present.columns)
-    close = (opinion.doubt < DOUBTFUL) & (rng.random(said.shape) < profile.hesitant)
-    denied = rng.random(said.shape) < np.array([DENIED[label] for label in said.columns])
-    said = said.mask(~opinion.present & denied, ABSENT)
-    said = said.mask(opinion.present, PRESENT).mask(close, UNCERTAIN)
-    return said.mask(said.columns.isin(profile.unlabelled)[None, :].repeat(len(said), axis=0))
+    return wording.mentions(opinion, profile, rng, DENIED)
 
 
 def no_finding(said: pd.DataFrame, unlabelled_present: Sequence[bool]) -> pd.Series:
@@ -257,12 +244,10 @@ def write_report(
         sex: F or M, for the indication.
         rng: Chooses the wording.
     """
-    spoken = [
-        Mention(label, state, _finding_of(label, findings)) for label, state in said.items() if not np.isnan(state)
-    ]
-    findings_text = _sentences(spoken, rng)
+    spoken = wording.spoken(said, findings, PHRASES)
+    findings_text = wording.sentences(spoken, PHRASES, rng)
     findings_text += [
-        _choose(UNLABELLED_WORDS[one.kind], rng)
+        choose(UNLABELLED_WORDS[one.kind], rng)
         for one in findings
         if one.kind in UNLABELLED_WORDS and one.severity >= threshold
     ]
@@ -275,70 +260,12 @@ def has_unlabelled(findings: Sequence[Finding], threshold: float) -> bool:
     return any(one.kind in UNLABELLED_WORDS and one.severity >= threshold for one in findings)
 
 
-def _finding_of(label: str, findings: Sequence[Finding]) -> Finding | None:
-    shown = {finding.kind: finding for finding in findings}
-    return next((shown[kind] for kind in KIND_OF[label] if kind in shown), None)
-
-
-def _sentences(spoken: Sequence[Mention], rng: np.random.Generator) -> list[str]:
-    """One sentence per mention, but most denials of the usual four in one sentence; in random order."""
-    together = [one.label for one in spoken if one.state == ABSENT and one.label in LISTED]
-    if len(together) < 2 or rng.random() < 0.25:
-        together = []
-    sentences = [_sentence(one, rng) for one in spoken if one.label not in together]
-    if together:
-        sentences.append(_denial([LISTED[label] for label in together], rng))
-    return [sentences[i] for i in rng.permutation(len(sentences))]
-
-
-def _sentence(mention: Mention, rng: np.random.Generator) -> str:
-    words = {PRESENT: PRESENT_WORDS, ABSENT: ABSENT_WORDS, UNCERTAIN: UNCERTAIN_WORDS}[mention.state]
-    return _fill(_choose(words[mention.label], rng), mention, rng)
-
-
-def _denial(things: list[str], rng: np.random.Generator) -> str:
-    listed = ", ".join(things[:-1]) + f" or {things[-1]}" if len(things) > 1 else things[0]
-    return _choose(("There is no {}.", "No {}.", "No evidence of {}.", "No {} is seen."), rng).format(listed)
-
-
-def _fill(template: str, mention: Mention, rng: np.random.Generator) -> str:
-    """Put side, place, degree, size and device into a template."""
-    finding = mention.finding
-    severity = finding.severity if finding else 0.3
-    degree = "mild" if severity < 0.45 else "moderate" if severity < 0.75 else "severe"
-    amount = "small" if severity < 0.45 else "moderate" if severity < 0.75 else "large"
-    side = finding.side if finding and finding.side != "both" else str(rng.choice(("right", "left")))
-    if finding and finding.kind == "oedema":
-        side = "bilateral"
-    down = finding.down if finding else 0.6
-    zone = "upper" if down < 0.38 else "lower" if down > 0.62 else "mid"
-    device = _device(finding, rng)
-    filled = template.format(
-        degree=degree, Degree=degree.capitalize(), degree_ly=degree + "ly",
-        amount=amount, Amount=amount.capitalize(), side=side, Side=side.capitalize(), zone=zone,
-        size="mass" if finding and finding.kind == "mass" else "nodule",
-        device=device, Device=device[0].upper() + device[1:],
-    )  # fmt: skip
-    return filled[0].upper() + filled[1:]
-
-
-def _device(finding: Finding | None, rng: np.random.Generator) -> str:
-    words = {
-        "pacemaker": ("a dual lead pacemaker", "a left-sided pacemaker with leads"),
-        "tracheal tube": ("an endotracheal tube", "an endotracheal tube with a nasogastric tube"),
-        "central line": ("a central venous catheter", "an internal jugular line"),
-        "chest tube": ("a chest tube", "a pleural drainage catheter"),
-    }
-    names = device_names(finding) if finding and finding.kind == "devices" else ("central line",)
-    return " and ".join(_choose(words[name], rng) for name in names)
-
-
 def _impression(spoken: Sequence[Mention], unlabelled: bool, rng: np.random.Generator) -> list[str]:
     """The (at most four) positive and uncertain mentions again in other words, or the all-clear."""
     telling = [one for one in spoken if one.state != ABSENT and one.label != "Support Devices"]
     if not telling:
-        return [] if unlabelled else [_choose(ALL_CLEAR, rng)]
-    return [_sentence(one, rng) for one in telling[:4]]
+        return [] if unlabelled else [choose(ALL_CLEAR, rng)]
+    return [wording.sentence(one, PHRASES, rng) for one in telling[:4]]
 
 
 def _lay_out(findings: list[str], impression: list[str], sex: str, rng: np.random.Generator) -> str:
@@ -347,12 +274,12 @@ def _lay_out(findings: list[str], impression: list[str], sex: str, rng: np.rando
     if rng.random() < 0.2 or not findings:
         findings, impression = [], findings + [one for one in impression if one not in findings]
     if rng.random() < 0.1:
-        impression = [*impression, _choose(CLOSINGS, rng)]
+        impression = [*impression, choose(CLOSINGS, rng)]
     sections = [
-        ("EXAMINATION", _choose(("CHEST (PORTABLE AP)", "CHEST (PA AND LAT)", "CHEST RADIOGRAPH"), rng)),
-        ("INDICATION", _choose(INDICATIONS, rng).format(person=person, letter=letter)),
-        ("TECHNIQUE", _choose(("Frontal view of the chest.", "Single portable view of the chest."), rng)),
-        ("COMPARISON", _choose(COMPARISONS, rng)),
+        ("EXAMINATION", choose(("CHEST (PORTABLE AP)", "CHEST (PA AND LAT)", "CHEST RADIOGRAPH"), rng)),
+        ("INDICATION", choose(INDICATIONS, rng).format(person=person, letter=letter)),
+        ("TECHNIQUE", choose(("Frontal view of the chest.", "Single portable view of the chest."), rng)),
+        ("COMPARISON", choose(COMPARISONS, rng)),
         ("FINDINGS", " ".join(findings)),
         ("IMPRESSION", _numbered(impression, rng)),
     ]
@@ -370,7 +297,3 @@ def _numbered(sentences: list[str], rng: np.random.Generator) -> str:
     if len(sentences) < 2 or rng.random() < 0.4:
         return " ".join(sentences)
     return "\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, start=1))
-
-
-def _choose(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]

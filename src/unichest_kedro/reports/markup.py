@@ -1,4 +1,4 @@
-"""How a training text is written: the two markers, and the words that stand for "absent" and "uncertain"."""
+"""How a training text is written: the two markers, and the words that stand for "absent", "uncertain" and "past"."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,16 @@ SEP = "[SEP]"
 
 NEGATED = "no"
 UNCERTAIN = "possible"
+HISTORICAL = "history of"
 
 
-def entity_phrase(text: str, *, negated: bool, uncertain: bool) -> str:
+def entity_phrase(text: str, *, negated: bool, uncertain: bool, historical: bool = False) -> str:
     """Write one entity: "no <entity>" where the report denies it, "possible <entity>" where it doubts it.
 
-    The text encoder sees words only, so what the report says about an entity has to be one of its words. A
-    denial outweighs a doubt.
+    What the report calls past is "history of <entity>". The text encoder sees words only, so what the report
+    says about an entity has to be one of its words. A denial outweighs the past, and that a doubt.
     """
-    prefix = NEGATED if negated else UNCERTAIN if uncertain else ""
+    prefix = NEGATED if negated else HISTORICAL if historical else UNCERTAIN if uncertain else ""
     return f"{prefix} {text}".strip()
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 FINDINGS = "findings"
 IMPRESSION = "impression"
@@ -60,7 +61,11 @@ _HEADING = re.compile(
     rf"(?m:^[ \t]*(?i:(?P<line>{_ALIASES}))[ \t]*(?::|$))"
     rf"|(?<=\s)(?P<inline>{_ALIASES})[ \t]*:"
     rf"|(?m:^[ \t]*(?P<title>{_TITLE}):)"
+    r"|(?m:^[ \t]*(?P<odd>[A-Z]{5,12}):)"
 )
+# Two letters too many, missing or wrong in a word of eight still leave a misspelt heading this much alike.
+_ALIKE = 0.75
+_OFTEN_MISSPELT = ("FINDINGS", "IMPRESSION", "INDICATION", "TECHNIQUE", "COMPARISON", "HISTORY", "RECOMMENDATION")
 _TITLE_PARAGRAPH = re.compile(rf"\s*(?:(?:{_TITLE_WORDS})\b[\s,/&:.]*)+")
 _BLANK_LINE = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _REMOVED = re.compile(r"_{2,}|\bX{4,}\b")
@@ -122,11 +127,21 @@ def _headed_parts(report: str) -> Iterable[tuple[str, str]]:
     """Yield (section, raw text) in order; text before the first heading and under titles is "unheaded"."""
     name, start = _UNHEADED, 0
     for match in _HEADING.finditer(report):
-        yield name, report[start : match.start()]
-        alias = match["line"] or match["inline"]
-        name = HEADINGS[" ".join(alias.upper().split())] if alias else _UNHEADED
-        start = match.end()
+        opened = _section_of(match)
+        if opened is not None:
+            yield name, report[start : match.start()]
+            name, start = opened, match.end()
     yield name, report[start:]
+
+
+def _section_of(heading: re.Match[str]) -> str | None:
+    """The section that a heading opens; None for a capitalised word that is none, however misspelt."""
+    alias = heading["line"] or heading["inline"]
+    if heading["odd"]:
+        alias = next(iter(get_close_matches(heading["odd"], _OFTEN_MISSPELT, n=1, cutoff=_ALIKE)), None)
+        if alias is None:
+            return None
+    return HEADINGS[" ".join(alias.upper().split())] if alias else _UNHEADED
 
 
 def _assign_paragraphs(name: str, text: str) -> Iterable[tuple[str, str]]:

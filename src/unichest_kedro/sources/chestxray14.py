@@ -11,6 +11,7 @@ import pandas as pd
 
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
+from unichest_kedro.sources.ages import to_years
 from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
 from unichest_kedro.sources.labels import CHESTXRAY14_LABELS
 from unichest_kedro.sources.paths import names_in
@@ -20,10 +21,6 @@ from unichest_kedro.sources.tables import find_table, read_table, require_filled
 logger = logging.getLogger(__name__)
 
 TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
-OLDEST_AGE = 130
-"""In years; the table of 2017 has ages such as 411, which are mistakes of typing and read as not known."""
-
-YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}
 BOX_SPELLINGS = {"Infiltrate": "Infiltration"}
 BOX_READER = "radiologist"
 _BOX_CORNER = ["Bbox [x", "y", "w", "h]"]
@@ -62,7 +59,7 @@ def _listing(entries: pd.DataFrame) -> pd.DataFrame:
             "split_origin": OFFICIAL,
             "view": entries["View Position"].map({"PA": "frontal", "AP": "frontal"}).fillna("unknown"),
             "sex": entries["Patient Gender"].map({"F": "F", "M": "M"}).fillna(""),
-            "age": _years(entries["Patient Age"]),
+            "age": to_years(entries["Patient Age"], "chestxray14"),
             "path": entries["path"],
             "readers": 1,
         }
@@ -136,20 +133,6 @@ def _native_labels(listed: pd.Series) -> pd.DataFrame:
             for label in (*CHESTXRAY14_LABELS, *others)
         }
     )
-
-
-def _years(cells: pd.Series) -> pd.Series:
-    """Ages in years (float64) from `58`, `058Y`, `011M` or `003D`; NaN for anything else, and above 130."""
-    parts = cells.str.strip().str.extract(r"^(\d+)([YMD]?)$")
-    years = pd.to_numeric(parts[0]).astype("float64") * parts[1].map(YEARS_PER_UNIT).fillna(1.0)
-    implausible = years.isna() | (years > OLDEST_AGE)
-    if implausible.any():
-        logger.warning(
-            "chestxray14: %s ages are blank or above %d years: read as not known.",
-            f"{implausible.sum():,}",
-            OLDEST_AGE,
-        )
-    return years.mask(implausible)
 
 
 def _read_boxes(root: Path) -> pd.DataFrame:

@@ -1,5 +1,8 @@
 """CheXpert-v1.0 and CheXpert-v1.0-small: `train.csv`, `valid.csv`, and `test.csv` or `test_labels.csv`.
 
+The full release comes in batches, which may have been merged into the one folder that the tables name, or lie beside
+each other as `CheXpert-v1.0 batch 2 (train 1)/patient00001/...` and `CheXpert-v1.0 batch 1 (validate & csv)/valid/...`.
+
 Irvin et al., "CheXpert: a large chest radiograph dataset with uncertainty labels and expert comparison",
 AAAI 2019.
 """
@@ -12,16 +15,19 @@ import pandas as pd
 
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
+from unichest_kedro.sources.ages import OLDEST_AGE
 from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
 from unichest_kedro.sources.labels import CHEXPERT_LABELS, CHEXPERT_VALUES
 from unichest_kedro.sources.markers import RELEASE_FOLDERS
+from unichest_kedro.sources.paths import names_in
 from unichest_kedro.sources.splits import OFFICIAL
 from unichest_kedro.sources.tables import find_table, read_table, require_filled, to_numbers
 
 logger = logging.getLogger(__name__)
 
 VALID_AS_TEST = "official valid.csv, used as test"
-OLDEST_AGE = 130
+BATCH_FOLDERS = "CheXpert* batch *"
+"""The folders into which the archives of the full release unpack."""
 
 _RELEASE = r"^(?:\./)?(CheXpert[^/]*)/"
 _PARTS = r"^(?:[^/]+/)*(?P<patient>patient\d+)/(?P<study>study\d+)/(?P<file>[^/]+)$"
@@ -40,7 +46,8 @@ def read(root: Path, settings: IngestionSettings) -> SourceTables:
     """
     parts = [_read_split(path, split, origin).assign(table=path.parent) for path, split, origin in _tables(root)]
     images = pd.concat(parts, ignore_index=True)
-    images["path"] = _prefix(root, images.pop("release"), images.pop("table")) + images["image_id"]
+    plain = _prefix(root, images.pop("release"), images.pop("table")) + images["image_id"]
+    images["path"] = _in_batches(root, images["image_id"], plain)
     named = images["patient_id"].notna()
     rejected = images[~named]
     listing = images[named].reset_index(drop=True)
@@ -121,3 +128,20 @@ def _prefix(root: Path, release: pd.Series, table: pd.Series) -> pd.Series:
     own = {folder: "" if folder == root else f"{folder.relative_to(root).as_posix()}/" for folder in table.unique()}
     inside = {name: f"{name}/" if (root / name).is_dir() else "" for name in release.unique() if name}
     return release.map(inside).where(release != "", table.map(own)).astype("str")
+
+
+def _in_batches(root: Path, image_id: pd.Series, plain: pd.Series) -> pd.Series:
+    """The path of each image: in a batch's folder where its patient is in one, else as it is in `plain`.
+
+    A batch holds whole patients; those of train lie right in it, those of valid in a folder of that name.
+    """
+    where: dict[str, str] = {}
+    for batch in sorted(root.glob(f"{BATCH_FOLDERS}/")):
+        for split, inside in (("train", "train/"), ("valid", "valid/"), ("test", "test/"), ("train", "")):
+            folder = f"{batch.relative_to(root).as_posix()}/{inside}"
+            where |= {f"{split}/{name}": folder for name in names_in(root / folder) if name.startswith("patient")}
+    if not where:
+        return plain
+    parts = image_id.str.extract(r"^(?P<patient>[^/]+/[^/]+)(?P<rest>/.+)$")
+    inside_batch = parts["patient"].map(where) + parts["patient"].str.partition("/")[2] + parts["rest"]
+    return inside_batch.fillna(plain).astype("str")

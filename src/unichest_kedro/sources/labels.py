@@ -87,3 +87,8 @@ VINBIGDATA_LABELS = (
     "No finding",
 )
 """The labels that the Kaggle copy of VinDr-CXR's training set kept."""
+
+SHENZHEN_LABELS = ("Normal", "Tuberculosis")
+"""What the last digit of a Shenzhen file name says: `_0` and `_1`."""
+
+SIIM_ACR_LABELS = ("Pneumothorax",)

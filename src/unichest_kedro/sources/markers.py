@@ -15,7 +15,7 @@ _VINBIGDATA = ("image_id", "class_name", "rad_id")
 
 
 class Marker(NamedTuple):
-    """A table (a pattern relative to the root, gzipped or not).
+    """A table, or a file where the publisher ships none (a pattern relative to the root, gzipped or not).
 
     Where several publishers use the name, any one of `columns` tells this one's table from the others'.
     """
@@ -33,12 +33,29 @@ MARKERS: dict[str, tuple[Marker, ...]] = {
         Marker("annotations/image_labels_test.csv"),
         Marker("train.csv", _VINBIGDATA),
     ),
+    "shenzhen": (
+        Marker("CXR_png/CHNCXR_*.png"),
+        Marker("ClinicalReadings/CHNCXR_*.txt"),
+        Marker("ChinaSet_AllFiles/**/CHNCXR_*.png"),
+        Marker("ChinaSet_AllFiles/**/CHNCXR_*.txt"),
+        Marker("CHNCXR_*.png"),
+    ),
+    "open_i": (
+        Marker("ecgen-radiology/*.xml"),
+        Marker("NLMCXR_reports.tgz"),
+        Marker("NLMCXR_reports.tar.gz"),
+        Marker("NLMCXR_reports/ecgen-radiology/*.xml"),
+        Marker("indiana_reports.csv", ("MeSH",)),
+        Marker("[0-9]*.xml"),
+    ),
+    "siim_acr": (Marker("train-rle.csv"), Marker("stage_2_train.csv")),
+    "padchest": (Marker("PADCHEST_chest_x_ray_images_labels_160K*.csv"),),
 }
 """Any one of a source's markers is enough."""
 
 
 def check_root(source: str, root: Path) -> None:
-    """Check that a folder exists and holds the tables of the source.
+    """Check that a folder exists and holds the tables of the source; a user's own source says itself which it has.
 
     Raises:
         SourceError: naming the path, the table that was looked for, and the source it looks like, if any.
@@ -46,7 +63,7 @@ def check_root(source: str, root: Path) -> None:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise SourceError(f"{source}: the root {root} {what}. Give the folder into which the dataset was unpacked.")
-    if any(_matches(marker, root) for marker in MARKERS[source]):
+    if source not in MARKERS or any(_matches(marker, root) for marker in MARKERS[source]):
         return
     others = [
         other

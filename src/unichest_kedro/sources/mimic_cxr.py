@@ -1,17 +1,20 @@
-"""MIMIC-CXR-JPG 2.x with the reports of MIMIC-CXR (PhysioNet): tables as .csv.gz or .csv, all under one root.
+"""MIMIC-CXR-JPG 2.x with the reports of MIMIC-CXR (PhysioNet): tables as .csv.gz or .csv, under one root or two.
 
 Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of labeled chest radiographs", 2019.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import field_validator
 
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
 from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
 from unichest_kedro.sources.labels import CHEXPERT_LABELS, CHEXPERT_VALUES
+from unichest_kedro.sources.options import SourceOptions
 from unichest_kedro.sources.splits import OFFICIAL
 from unichest_kedro.sources.tables import find_table, read_table, require_filled, require_unique, to_numbers
 from unichest_kedro.sources.threads import read_each
@@ -30,21 +33,47 @@ VIEW_NAMES = {
 REPORT_FOLDERS = ("", "mimic-cxr-reports/")
 """Where `files/p10/...` with the reports may be, relative to the root."""
 
-_SPLIT, _METADATA, _LABELS = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("split", "metadata", "chexpert"))
+_SPLIT, _METADATA = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("split", "metadata"))
 
 
-def read(root: Path, settings: IngestionSettings) -> SourceTables:
+class MimicOptions(SourceOptions):
+    """Where the reports are, and whose labels are read.
+
+    `reports` is the folder that holds `files/p10/...` with the reports (or `mimic-cxr-reports/files/p10/...`, as their
+    archive unpacks) where it is not the root of the images. `labels` is the labeler whose table is read: CheXpert's or
+    NegBio's; both have the same 14 labels.
+    """
+
+    reports: Path | None = None
+    labels: Literal["chexpert", "negbio"] = "chexpert"
+
+    @field_validator("reports")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        folder = value.expanduser() if value is not None else None
+        if folder is not None and not folder.is_dir():
+            raise ValueError("there is no such folder; give the one into which the reports were unpacked")
+        return folder
+
+    @property
+    def labels_table(self) -> str:
+        """Name of the labels' table."""
+        return f"mimic-cxr-2.0.0-{self.labels}.csv"
+
+
+def read(root: Path, settings: IngestionSettings, options: MimicOptions | None = None) -> SourceTables:
     """The listing of all images; one without a split, or whose study has no row of labels, is rejected.
 
-    Age and sex are not part of the release. The labels are the CheXpert labeler's, per study.
+    Age and sex are not part of the release. The labels are a labeler's, per study.
 
     Raises:
         SourceError: a table is missing, lacks a column, or contradicts another.
     """
+    labels_table = (options or MimicOptions()).labels_table
     images = _read_images(root)
     unassigned = images["split"].isna()
     rejected = images[unassigned]
-    labels = _read_labels(root)
+    labels = _read_labels(_table(root, labels_table))
     # Without a row in the labels table nothing is known of a study; a blank field would say "not mentioned".
     unlabelled = images[~unassigned & ~images["study_id"].isin(labels.index)]
     images = images[~unassigned & images["study_id"].isin(labels.index)].reset_index(drop=True)
@@ -65,14 +94,21 @@ def read(root: Path, settings: IngestionSettings) -> SourceTables:
     )
     reasons = (
         (rejected, f"in {_METADATA}, but without a split in {_SPLIT}"),
-        (unlabelled, f"its study is in no row of {_LABELS}"),
+        (unlabelled, f"its study is in no row of {labels_table}"),
     )
     set_aside = [rejected_rows(rows["dicom_id"], _image_paths(rows), reason) for rows, reason in reasons]
     return SourceTables(pd.concat([listing, labels], axis=1), no_boxes(), pd.concat(set_aside, ignore_index=True))
 
 
-def read_reports(root: Path, studies: pd.DataFrame) -> pd.Series:
-    """The free-text report of each row's study (str, "" where there is none)."""
+def read_reports(root: Path, studies: pd.DataFrame, options: MimicOptions | None = None) -> pd.Series:
+    """The free-text report of each row's study (str, "" where there is none).
+
+    Raises:
+        SourceError: the folder named for the reports does not hold them, or a report cannot be read.
+    """
+    if options is not None and options.reports is not None:
+        root = options.reports
+        _check_reports_root(root)
     distinct = studies.drop_duplicates("study_id")
     folders = _study_folders(distinct["patient_id"], distinct["study_id"])
     texts = read_each(lambda folder: _read_report(root, folder), folders.tolist(), "reports")
@@ -106,14 +142,22 @@ def _check_split_names(names: pd.Series, path: Path) -> None:
         )
 
 
-def _read_labels(root: Path) -> pd.DataFrame:
+def _read_labels(path: Path) -> pd.DataFrame:
     """The 14 native labels, one row per study, the index being the study id."""
-    path = _table(root, _LABELS)
     frame = read_table(path, ["study_id", *CHEXPERT_LABELS])
     require_filled(frame, ["study_id"], path)
     require_unique(frame, ["study_id"], path, "studies are")
     values = to_numbers(frame, CHEXPERT_LABELS, path, CHEXPERT_VALUES)
     return values.add_prefix(NATIVE_PREFIX).set_index(frame["study_id"])
+
+
+def _check_reports_root(root: Path) -> None:
+    """Check that a folder named for the reports has their layout."""
+    if not any((root / folder / "files").is_dir() for folder in REPORT_FOLDERS):
+        raise SourceError(
+            f"mimic_cxr: {root}, which `reports` names, holds neither files/ nor mimic-cxr-reports/files/. Give the "
+            "folder that contains `files` with p10 to p19 in it."
+        )
 
 
 def _table(root: Path, name: str) -> Path:

@@ -18,7 +18,6 @@ from torch.utils.data import Dataset, Sampler
 
 from unichest_kedro.errors import TrainingError
 from unichest_kedro.imaging.augment import AugmentationSettings, random_resized_crop, resize_square
-from unichest_kedro.schemas import UNKNOWN
 
 
 class Store(Protocol):
@@ -93,7 +92,7 @@ class TrainingData:
         if len(self.rows("train")) < 2:
             raise TrainingError(f"examples: {len(self.rows('train'))} images in split 'train'; at least 2 are needed")
         if not self.asked:
-            raise TrainingError("labels: no training image has a known label for any finding")
+            raise TrainingError("labels: no finding is present on one training image and absent on another")
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -107,11 +106,15 @@ class TrainingData:
 
     @cached_property
     def asked(self) -> tuple[str, ...]:
-        """Findings with a known label on some training image: what training asks about."""
-        known = np.zeros(len(self.findings), dtype=bool)
+        """Findings known to be present on one training image and absent on another: what training asks about.
+
+        Of a finding that is only ever absent (or present) nothing can be learnt but that answer.
+        """
+        present, absent = np.zeros((2, len(self.findings)), dtype=bool)
         for source, rows in self._label_rows("train"):
-            known |= (self.labels[source][rows] != UNKNOWN).any(axis=0)
-        return tuple(name for name, is_known in zip(self.findings, known) if is_known)
+            present |= (self.labels[source][rows] == 1).any(axis=0)
+            absent |= (self.labels[source][rows] == 0).any(axis=0)
+        return tuple(name for name, both in zip(self.findings, present & absent) if both)
 
     def rows(self, split: str, source: str | None = None) -> np.ndarray:
         """Row numbers of the examples of one split, and of one source if given."""
@@ -262,14 +265,16 @@ class EpochBatches(Sampler[list[Draw]]):
         self.batch_size = min(batch_size, len(rows))
         self.seed = seed
         self.epoch = 0
+        self.first = 0
 
-    def choose_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration draws.
+    def choose_epoch(self, epoch: int, first: int = 0) -> None:
+        """Chooses the epoch that the next iteration draws, from its batch number `first` (from 0) on.
 
         Not called `set_epoch`: accelerate calls a method of that name with a count that restarts on
         resumption.
         """
         self.epoch = epoch
+        self.first = first
 
     def __len__(self) -> int:
         return int(self.counts.sum()) // self.batch_size
@@ -279,7 +284,7 @@ class EpochBatches(Sampler[list[Draw]]):
         drawn = [_repeat(rows, count, rng) for rows, count in zip(self.rows_by_source, self.counts)]
         order = rng.permutation(np.concatenate(drawn))
         draws = [Draw(int(row), self.epoch, position) for position, row in enumerate(order)]
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        for start in range(self.first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             yield draws[start : start + self.batch_size]
 
 

@@ -1,11 +1,16 @@
-"""The examples table: one row per usable image, pointing at pixels, labels and text."""
+"""The examples table: one row per usable image, pointing at pixels, labels and text; and what of it is trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from unichest_kedro.errors import MissingArtefact
 from unichest_kedro.imaging.store import ImageStore
+from unichest_kedro.schemas import UNKNOWN
+
+JOIN_AGAIN = "kedro run --pipelines=ingest,images,reports,harmonise,text"
+"""What makes all the tables anew that the examples join."""
 
 
 def join(
@@ -18,7 +23,7 @@ def join(
         images: the source's image store; its films are the usable ones.
         labels: schema `Labels`, any order.
         texts: columns image_id and text, any order.
-        distinct: every distinct text once; its position is the text row.
+        distinct: every distinct text of the sources that are trained on, once; its position is the text row.
 
     Returns:
         Schema `Examples`, one row per film of the store, in the store's order.
@@ -33,7 +38,7 @@ def join(
         orphan = ids[(study_row < 0) | (label_row < 0)][0]
         raise ValueError(
             f"film {orphan} of the image store is in no study or label table: they come from different runs; "
-            "run `kedro run --pipelines=ingest,images,harmonise,text`."
+            f"run `{JOIN_AGAIN}`."
         )
     study = studies.iloc[study_row]
     text = texts.set_index("image_id")["text"].reindex(ids)
@@ -69,5 +74,40 @@ def check_rows(examples: pd.DataFrame, images: Mapping[str, ImageStore], labels:
             if rows.max() >= len(index) or (index.to_numpy()[rows] != ids).any():
                 raise MissingArtefact(
                     f"the examples of {source} were joined with other images or labels than those that are there now: "
-                    "run `kedro run --pipelines=ingest,images,harmonise,text` first, so that all belong together"
+                    f"run `{JOIN_AGAIN}` first, so that all belong together"
                 )
+
+
+def without_one_sided(
+    examples: pd.DataFrame,
+    labels: Mapping[str, np.ndarray],
+    findings: Sequence[str],
+    labelled: Mapping[str, Collection[str]],
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Make unknown what a source's training images know in one way only, where that teaches nothing but the source.
+
+    That is so for a finding that is only ever present, and for one that is only ever absent without the source
+    labelling it (it was inferred: who has a pneumothorax is not "normal"). What the source labels and never found stays
+    absent: other sources may say what it looks like.
+
+    Args:
+        examples: schema `Examples`.
+        labels: int8 (N,F) of each source, rows as `examples.label_row`; left as they are.
+        findings: names of the F columns.
+        labelled: findings that each source's own labels state.
+
+    Returns:
+        The labels, with such columns unknown for all images of the source, and their names by source (only sources
+        that have any).
+    """
+    kept, left_out = {}, {}
+    train = examples[examples["split"] == "train"]
+    for source, values in labels.items():
+        rows = train.loc[train["source"] == source, "label_row"].to_numpy()
+        present, absent = (values[rows] == 1).any(axis=0), (values[rows] == 0).any(axis=0)
+        own = np.isin(findings, list(labelled.get(source, ())))
+        one_sided = np.where(own, present & ~absent, present ^ absent)
+        kept[source] = np.where(one_sided, np.int8(UNKNOWN), values) if one_sided.any() else values
+        if one_sided.any():
+            left_out[source] = [name for name, alone in zip(findings, one_sided, strict=True) if alone]
+    return kept, left_out

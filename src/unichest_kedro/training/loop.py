@@ -1,4 +1,8 @@
-"""The one training loop of both stages, on accelerate: device, precision, accumulation, trackers."""
+"""The one training loop of both stages, on accelerate: device, precision, accumulation, trackers.
+
+The state is saved every so many steps. All that a step depends on is in it (weights, optimiser, scaler, averaged
+weights, the position in the epoch, random states), so that a run that was cut off ends as if it had not been.
+"""
 
 import logging
 import math
@@ -11,18 +15,22 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from unichest_kedro.errors import TrainingError
 from unichest_kedro.imaging.augment import BatchAugmentation
 from unichest_kedro.models.unichest import UniChest, UniChestOutput
-from unichest_kedro.training.checkpoints import Checkpoints, Progress
+from unichest_kedro.training.checkpoints import Checkpoints, Progress, State
 from unichest_kedro.training.data import Batch, TrainingData
+from unichest_kedro.training.processes import Processes, with_global_batch_norm
 from unichest_kedro.training.schedule import has_plateaued, learning_rate
 from unichest_kedro.training.setup import (
     LOSS_TERMS,
     Stage,
+    check_divides,
     check_fits,
     choose_parameters,
     identity_of,
@@ -38,6 +46,7 @@ from unichest_kedro.training.validation import mean_over_sources, validation_aur
 logger = logging.getLogger(__name__)
 
 EpochCallback = Callable[[dict[str, Any]], None]
+SavedCallback = Callable[[Path, dict[str, Any]], None]
 
 
 class TrainingResult(NamedTuple):
@@ -71,6 +80,7 @@ def run_stage(
     log_folder: Path | None = None,
     stop_after: int | None = None,
     on_epoch_end: EpochCallback | None = None,
+    on_saved: SavedCallback | None = None,
 ) -> TrainingResult:
     """Trains a model in place; resumes from `folder` if an earlier run of the same stage was cut off.
 
@@ -83,6 +93,7 @@ def run_stage(
         log_folder: Where trackers write; None for no trackers.
         stop_after: Stop after so many epochs of the schedule (not counted as a plateau).
         on_epoch_end: Called with the history's row after each epoch is saved.
+        on_saved: Called in every process after each saving, with `folder` and the latest row of the history.
 
     Raises:
         TrainingError: the loss is not finite, or the saved state belongs to another run.
@@ -90,7 +101,20 @@ def run_stage(
     """
     check_fits(model, data, stage)
     with _private_randomness():
-        return _Run(model, data, stage, folder, log_folder, stop_after).to_end(on_epoch_end)
+        return _Run(model, data, stage, folder, log_folder, stop_after, on_saved).to_end(on_epoch_end)
+
+
+def stage_checkpoints(
+    model: UniChest, data: TrainingData, stage: Stage, folder: Path, stop_after: int | None
+) -> Checkpoints:
+    """The state folder of a stage, with all that its state must agree with; arguments as `run_stage`."""
+    identity = identity_of(model, data, stage) | {"last epoch": last_epoch(stage, stop_after)}
+    return Checkpoints(folder, identity)
+
+
+def last_epoch(stage: Stage, stop_after: int | None) -> int:
+    """The epoch after which a stage ends, if no plateau ends it."""
+    return min(stage.settings.epochs, stop_after or stage.settings.epochs)
 
 
 class _Run:
@@ -104,27 +128,32 @@ class _Run:
         folder: Path,
         log_folder: Path | None,
         stop_after: int | None,
+        on_saved: SavedCallback | None,
     ) -> None:
-        self.data, self.stage, self.settings = data, stage, stage.settings
-        self.last_epoch = min(self.settings.epochs, stop_after or self.settings.epochs)
-        identity = identity_of(model, data, stage) | {"last epoch": self.last_epoch}
-        self.checkpoints = Checkpoints(folder, identity)
+        self.data, self.stage, self.settings, self.on_saved = data, stage, stage.settings, on_saved
+        self.last_epoch = last_epoch(stage, stop_after)
+        self.checkpoints = stage_checkpoints(model, data, stage, folder, stop_after)
         self.accelerator = make_accelerator(self.settings, log_folder)
+        self.processes = Processes(self.accelerator.num_processes)
+        check_divides(self.settings.batch_size, self.processes.count)
         self.seed = stage_seed(self.settings.seed, stage.name)
-        self.parameters = choose_parameters(model, stage.trained)
+        self.parameters = choose_parameters(model, stage)
         optimiser = make_optimiser(self.parameters, self.settings.optimiser)
         self.batches = make_epoch_batches(data, self.settings, self.seed)
+        self.generator = torch.Generator()
         self.progress = Progress()
-        self._resume(model, optimiser)
+        self.resumed = self._resume(model, optimiser)
+        if self.processes.count > 1:
+            model = with_global_batch_norm(model, self.accelerator.device.type == "cuda")
         train, validation = make_loaders(data, self.batches, model.settings.image_size, self.settings, self.seed)
         self.model, self.optimiser, self.train_loader, self.validation_loader = self.accelerator.prepare(
             model, optimiser, train, validation
         )
         self.bare: UniChest = self.accelerator.unwrap_model(self.model)
+        self.average = self._make_average()
         self.queries = self.bare.queries_for(data.asked)
         self.columns = torch.as_tensor(data.columns(data.asked), device=self.accelerator.device)
         self.augment = BatchAugmentation(self.settings.augmentation)
-        self.generator = torch.Generator()
         self.steps = self.settings.epochs * math.ceil(len(self.train_loader) / self.settings.accumulation)
         start_trackers(self.accelerator, stage, self.checkpoints.identity)
 
@@ -137,49 +166,87 @@ class _Run:
         return self._finish()
 
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
-        seed = stage_seed(self.seed, f"{epoch} {self.accelerator.process_index}")
-        torch.manual_seed(seed)  # dropout
-        self.generator.manual_seed(seed)
+        self._start_epoch(epoch)
+        row = {"stage": self.stage.name, "epoch": epoch} | self._train(epoch, bar)
         started = time.perf_counter()
-        row = {"stage": self.stage.name, "epoch": epoch} | self._train(epoch, bar) | self._validate()
-        row["seconds"] = time.perf_counter() - started
+        row |= self._validate()
+        row["seconds"] = self.progress.seconds + time.perf_counter() - started
         bar.set_postfix(loss=f"{row['loss']:.3g}", val_auroc=f"{row['val_auroc']:.4f}")
         self.accelerator.log(
             {name: value for name, value in row.items() if name not in ("stage", "epoch")}, step=row["step"]
         )
         self.progress.history.append(row)
-        self.progress.epoch = epoch
+        self.progress.epoch, self.progress.batch, self.progress.seconds = epoch, 0, 0.0
+        self.progress.sums = {}
         self._note_best(row)
         self._save()
         return row
 
+    def _start_epoch(self, epoch: int) -> None:
+        """Seeds the epoch, or takes up the random states within it where the saved state left them."""
+        seed = stage_seed(self.seed, f"{epoch} {self.accelerator.process_index}")
+        state, self.resumed = self.resumed, None
+        if state is None or self.progress.batch == 0:
+            torch.manual_seed(seed)  # dropout
+            self.generator.manual_seed(seed)
+        elif self.processes.count > 1:  # only the main process's random states are saved
+            torch.manual_seed(seed + self.progress.batch)
+            self.generator.manual_seed(seed + self.progress.batch)
+        else:
+            _set_random_states(state.rest["random"], self.generator)
+
     def _train(self, epoch: int, bar: tqdm) -> dict[str, float]:
-        self.batches.choose_epoch(epoch)
+        progress = self.progress
+        self.batches.choose_epoch(epoch, progress.batch)
         self._training_mode()
-        sums, started = _Sums(), time.perf_counter()
+        sums, already, started = _Sums(progress.sums), progress.seconds, time.perf_counter()
         for batch in self.train_loader:
             values = self._step(batch)
             sums.add(values)
-            bar.update(len(batch.rows) * self.accelerator.num_processes)
-            bar.set_postfix(loss=f"{float(values['loss']):.3g}", refresh=False)
-        seconds = time.perf_counter() - started
+            progress.batch += 1
+            progress.seconds = already + time.perf_counter() - started
+            bar.update(len(batch.rows) * self.processes.count)
+            self._tell(values, bar)
+            if self._is_time_to_save():
+                progress.sums = sums.plain(self.accelerator)
+                self._save()
         means = sums.means(self.accelerator)
         images = len(self.batches) * self.batches.batch_size
         return {
-            "step": self.progress.step,
+            "step": progress.step,
             "loss": means.pop("loss"),
             **{f"loss_{name}": means.get(f"loss_{name}", math.nan) for name in LOSS_TERMS},
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "gradient_norm": means.get("gradient_norm", math.nan),
             "gate_entropy": means.get("gate_entropy", math.nan),
-            "images_per_second": images / seconds,
+            "images_per_second": images / progress.seconds,
         }
+
+    def _is_time_to_save(self) -> bool:
+        # Between two updates gradients are under way; at the epoch's end the state is saved after validation.
+        is_last = self.progress.batch == len(self.batches)
+        return self.accelerator.sync_gradients and not is_last and self.progress.step % self.settings.save_every == 0
+
+    def _tell(self, values: Mapping[str, Tensor], bar: tqdm) -> None:
+        """Tells the progress bar and, every so often, the trackers of a step; reading values waits for the device."""
+        is_time_to_log = self.progress.batch % self.settings.log_every == 0
+        if not is_time_to_log and self.accelerator.device.type != "cpu":
+            return
+        if is_time_to_log:  # each process knows the loss of its own part of the batch
+            values = {name: self.accelerator.reduce(value, reduction="mean") for name, value in values.items()}
+        plain = {name: float(value) for name, value in values.items()}
+        shown = {name.removeprefix("loss_"): f"{value:.3g}" for name, value in plain.items() if "loss" in name}
+        bar.set_postfix(shown, refresh=False)
+        if is_time_to_log:
+            rate = {"step/learning_rate": self.optimiser.param_groups[0]["lr"]}
+            steps = {f"step/{name}": value for name, value in plain.items()}
+            self.accelerator.log(steps | rate, step=self.progress.step)
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         with self.accelerator.accumulate(self.model):
             output = self._forward(batch)
             labels = batch.labels[:, self.columns]
-            terms = self.stage.loss_terms(output, batch, labels)
+            terms = self.stage.loss_terms(output, batch, labels, self.processes)
             loss = torch.stack(list(terms.values())).sum()
             self._check_finite("loss", loss, terms, batch)
             self._set_learning_rate()
@@ -193,6 +260,8 @@ class _Run:
 
     def _forward(self, batch: Batch) -> UniChestOutput:
         has_text = batch.text_ids >= 0
+        if self.processes.count > 1:  # every process has to gather as many rows: those without a text too
+            has_text = torch.ones_like(has_text)
         with torch.no_grad():
             images = self.augment(batch.images, self.generator)
         return self.model(
@@ -211,6 +280,8 @@ class _Run:
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.bare.clamp_logit_scale()
+        if self.average is not None:
+            self.average.update_parameters(self.bare)
         self.progress.step += 1
         return norm
 
@@ -220,9 +291,10 @@ class _Run:
             group["lr"] = rate
 
     def _validate(self) -> dict[str, float]:
-        self.bare.eval()
+        model = self._shown()
+        model.eval()
         ratios = (self.stage.main_ratio, self.stage.expert_ratio)
-        aurocs = validation_aurocs(self.bare, self.validation_loader, self.data, ratios, self.accelerator)
+        aurocs = validation_aurocs(model, self.validation_loader, self.data, ratios, self.accelerator)
         by_source = {f"val_auroc_{source}": value for source, value in aurocs.items()}
         return {"val_auroc": mean_over_sources(aurocs)} | by_source
 
@@ -235,40 +307,66 @@ class _Run:
     def _plateaued(self) -> bool:
         return has_plateaued([row["val_auroc"] for row in self.progress.history], self.settings.plateau)
 
-    def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            scaler = self.accelerator.scaler
-            optimiser = {
-                "optimiser": self.optimiser.state_dict(),
-                "scaler": scaler.state_dict() if scaler else {},
-            }
-            self.checkpoints.save(self.bare.state_dict(), optimiser, self.progress)
-        self.accelerator.wait_for_everyone()
+    def _shown(self) -> UniChest:
+        """The model that is validated and kept: the one trained, or its average over the steps."""
+        return self.bare if self.average is None else self.average.module
 
-    def _resume(self, model: UniChest, optimiser: torch.optim.Optimizer) -> None:
+    def _save(self) -> None:
+        progress = self.progress
+        if self.accelerator.is_main_process:
+            if progress.batch == 0 and progress.best_epoch == progress.epoch:
+                self.checkpoints.save_best(self._shown().state_dict(), progress.epoch)
+            self.checkpoints.save(self.bare.state_dict(), self._rest(), progress)
+        self.accelerator.wait_for_everyone()
+        if self.on_saved is not None:
+            self.on_saved(self.checkpoints.folder, progress.history[-1] if progress.history else {})
+
+    def _rest(self) -> dict[str, Any]:
+        """All but weights and progress that the next step depends on."""
+        scaler = self.accelerator.scaler
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": scaler.state_dict() if scaler else {},
+            "average": self.average.state_dict() if self.average is not None else {},
+            "random": _random_states(self.generator),
+        }
+
+    def _make_average(self) -> AveragedModel | None:
+        """The exponential moving average of the weights, where one is asked for; batch-norm statistics as they are."""
+        if self.settings.ema_decay is None:
+            return None
+        average = AveragedModel(self.bare, multi_avg_fn=get_ema_multi_avg_fn(self.settings.ema_decay))
+        if self.resumed is not None:
+            average.load_state_dict(self.resumed.rest["average"])
+        return average
+
+    def _resume(self, model: UniChest, optimiser: torch.optim.Optimizer) -> State | None:
+        """Takes up a saved state, where there is one, and returns it."""
         if self.settings.restart and self.accelerator.is_main_process:
             self.checkpoints.clear()
         self.accelerator.wait_for_everyone()
         state = self.checkpoints.resume()
         if state is None:
-            return
+            return None
         logger.info(
-            "%s: resuming after epoch %d from %s",
+            "%s: resuming after %d steps (epoch %d) from %s",
             self.stage.name,
-            state.progress.epoch,
+            state.progress.step,
+            state.progress.epoch + (state.progress.batch > 0),
             self.checkpoints.folder,
         )
         model.load_state_dict(state.weights)
-        optimiser.load_state_dict(state.optimiser["optimiser"])
-        if self.accelerator.scaler and state.optimiser["scaler"]:
-            self.accelerator.scaler.load_state_dict(state.optimiser["scaler"])
+        optimiser.load_state_dict(state.rest["optimiser"])
+        if self.accelerator.scaler and state.rest["scaler"]:
+            self.accelerator.scaler.load_state_dict(state.rest["scaler"])
         self.progress = state.progress
+        return state
 
     def _finish(self) -> TrainingResult:
         progress = self.progress
         stopped = "plateau" if self._plateaued() else "epochs"
         self.accelerator.wait_for_everyone()
-        weights = self.checkpoints.best_weights(progress)
+        weights = self._best_weights()
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).cpu()
         model.load_state_dict(weights)
         model.set_ratios(self.stage.main_ratio, self.stage.expert_ratio)
@@ -287,10 +385,19 @@ class _Run:
             model, history, stopped, progress.best_epoch, progress.best_auroc, progress.epoch, progress.step
         )
 
+    def _best_weights(self) -> dict[str, Tensor]:
+        """Weights of the best epoch, in every process; only the main one need have them in its folder."""
+        if self.processes.count == 1:
+            return self.checkpoints.best_weights(self.progress)
+        weights = self._shown().state_dict()
+        if self.accelerator.is_main_process:
+            best = self.checkpoints.best_weights(self.progress)
+            weights = {name: best[name] for name in weights}  # every process has to send in the same order
+        return broadcast({name: value.to(self.accelerator.device) for name, value in weights.items()})
+
     def _training_mode(self) -> None:
         self.model.train()
-        if "image_encoder" not in self.stage.trained:
-            self.bare.image_encoder.eval()  # frozen: batch-norm statistics stay too
+        set_frozen_parts_to_eval(self.bare)
 
     def _check_finite(self, what: str, value: Tensor, terms: Mapping[str, Tensor], batch: Batch) -> None:
         if bool(torch.isfinite(value)):
@@ -309,7 +416,7 @@ class _Run:
         images = len(self.batches) * self.batches.batch_size
         with tqdm(
             total=last * images,
-            initial=self.progress.epoch * images,
+            initial=self.progress.epoch * images + self.progress.batch * self.batches.batch_size,
             desc=self.stage.name,
             unit=" images",
             disable=not self.accelerator.is_main_process,
@@ -318,22 +425,48 @@ class _Run:
 
 
 class _Sums:
-    """Running sums of named scalars, kept on their device so that adding does not wait for it."""
+    """Running sums of named scalars, kept on their device so that adding does not wait for it.
 
-    def __init__(self) -> None:
-        self.totals: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+    Args:
+        start: Sum and count of each, of the part of the epoch that an earlier run did.
+    """
+
+    def __init__(self, start: Mapping[str, tuple[float, int]]) -> None:
+        self.totals: dict[str, Tensor | float] = {name: total for name, (total, _) in start.items()}
+        self.counts: dict[str, int] = {name: count for name, (_, count) in start.items()}
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0) + value.float()
+            self.totals[name] = self.totals.get(name, 0.0) + value.double()
             self.counts[name] = self.counts.get(name, 0) + 1
 
+    def plain(self, accelerator: Accelerator) -> dict[str, tuple[float, int]]:
+        """Sums, each the mean over the processes, and counts."""
+        totals = {name: accelerator.reduce(torch.as_tensor(total), "mean") for name, total in self.totals.items()}
+        return {name: (float(total), self.counts[name]) for name, total in totals.items()}
+
     def means(self, accelerator: Accelerator) -> dict[str, float]:
-        return {
-            name: float(accelerator.reduce(total / self.counts[name], reduction="mean"))
-            for name, total in self.totals.items()
-        }
+        return {name: total / count for name, (total, count) in self.plain(accelerator).items()}
+
+
+def set_frozen_parts_to_eval(model: nn.Module) -> None:
+    """Puts each part without trained parameters into evaluation mode: batch-norm statistics and dropout rest too."""
+    for part in model.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            part.eval()
+
+
+def _random_states(generator: torch.Generator) -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda, "augmentation": generator.get_state()}
+
+
+def _set_random_states(states: Mapping[str, Any], generator: torch.Generator) -> None:
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    generator.set_state(states["augmentation"])
 
 
 def gate_entropy(gate: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unichest_kedro.imaging.augment import AugmentationSettings
 
+_NOT_DECISIVE = {"num_workers", "trackers", "restart", "save_every", "log_every"}
+"""Settings of training that change nothing in its result."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +59,12 @@ class TrainingSettings(_Settings):
     / temperature). An epoch has as many draws as there are training images. `gradient_clip` is the largest
     gradient norm, or none. `precision` auto is bf16 on a GPU and float32 on a processor, where bf16 can be many
     times slower. `trackers` are names that accelerate knows. With `restart` a saved state is ignored.
+
+    The state is saved every `save_every` steps and after each epoch; trackers hear of every `log_every`-th step.
+    With `ema_decay` an exponential moving average of the weights is validated and kept instead of the weights.
+    `freeze` names parts of the model (`image_encoder.backbone.conv1`, ...) that the stage is not to train,
+    `also_train` parts that it otherwise would not (the last stage of the encoder in Divide, say). With several
+    workers `batch_size` is that of all of them together.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -72,12 +81,36 @@ class TrainingSettings(_Settings):
     classification: AsymmetricLossSettings = AsymmetricLossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     plateau: PlateauSettings | None = None
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    freeze: tuple[str, ...] = ()
+    also_train: tuple[str, ...] = ()
+    save_every: int = Field(default=500, ge=1)
+    log_every: int = Field(default=50, ge=1)
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
     restart: bool = False
 
     def identity(self) -> dict[str, Any]:
         """The settings on which the weights depend, flat: what a saved state must agree with."""
-        return flatten(self.model_dump(mode="json", exclude={"num_workers", "trackers", "restart"}))
+        return flatten(self.model_dump(mode="json", exclude=_NOT_DECISIVE))
+
+
+class TrainerSettings(_Settings):
+    """Where training runs.
+
+    `local` is this process (or the processes that `accelerate launch` started). `ray` are `num_workers` workers of Ray
+    Train (extra `[ray]`), on the Ray cluster at `address` (`auto`: the one this machine belongs to), or without an
+    address on a Ray of its own on this machine. A run whose worker dies starts again from the last saved state, up to
+    `max_failures` times. `storage` is the folder, or the address of cloud storage, to which the workers save; all of
+    them must reach it; null is a folder `ray` beside the stage's own checkpoints on this machine.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    num_workers: int = Field(default=1, ge=1)
+    cpus_per_worker: float = Field(default=1, gt=0)
+    gpu: bool | Literal["auto"] = "auto"
+    address: str | None = None
+    max_failures: int = Field(default=3, ge=0)
+    storage: str | None = None
 
 
 class ConquerSettings(TrainingSettings):

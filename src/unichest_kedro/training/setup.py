@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,7 @@ from unichest_kedro.training.data import (
     collate,
     sampling_exponent,
 )
+from unichest_kedro.training.processes import Processes
 from unichest_kedro.training.settings import OptimiserSettings, TrainingSettings
 
 LOSS_TERMS = ("image", "text", "contrastive", "source_image", "source_text")
@@ -40,7 +42,7 @@ class Stage:
         expert_ratio: Weight of the experts'; with 0 they are neither run nor trained.
         trained: Names of the model's parts that are trained; all else is frozen and in evaluation mode.
         loss_terms: Weighted parts of the loss by name (of `LOSS_TERMS`), from the outputs, the batch and the
-            labels (B,Q) of the findings asked.
+            labels (B,Q) of the findings asked, over the batch of all processes.
         settings: Of the training.
     """
 
@@ -48,7 +50,7 @@ class Stage:
     main_ratio: float
     expert_ratio: float
     trained: tuple[str, ...]
-    loss_terms: Callable[[UniChestOutput, Batch, Tensor], dict[str, Tensor]]
+    loss_terms: Callable[[UniChestOutput, Batch, Tensor, Processes], dict[str, Tensor]]
     settings: TrainingSettings
 
 
@@ -68,13 +70,52 @@ def stage_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "big")
 
 
-def choose_parameters(model: UniChest, trained: tuple[str, ...]) -> list[nn.Parameter]:
-    """Lets only the named parts of the model have gradients, and returns their parameters."""
+def choose_parameters(model: UniChest, stage: Stage) -> list[nn.Parameter]:
+    """Lets only the parts of the model that a stage trains have gradients, and returns their parameters.
+
+    Raises:
+        SettingsError: `freeze` or `also_train` names no part of the model, or nothing is left to train.
+    """
     model.requires_grad_(False)
-    for name in trained:
-        part = model.get_parameter(name) if name == "logit_scale" else model.get_submodule(name)
-        part.requires_grad_(True)
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for name in stage.trained:
+        _part(model, name, "trained").requires_grad_(True)
+    for name in stage.settings.also_train:
+        _part(model, name, "also_train").requires_grad_(True)
+    for name in stage.settings.freeze:
+        _part(model, name, "freeze").requires_grad_(False)
+    chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not chosen:
+        raise SettingsError(f"freeze: {', '.join(stage.settings.freeze)} leaves nothing for {stage.name} to train")
+    return chosen
+
+
+def _part(model: UniChest, name: str, field: str) -> nn.Module | nn.Parameter:
+    """A part of the model, or one parameter, by its dotted name."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        parent = name.rpartition(".")[0]
+    named = dict(model.named_parameters())
+    if name in named:
+        return named[name]
+    try:
+        inside = [child for child, _ in model.get_submodule(parent).named_children()]
+    except AttributeError:
+        inside = [child for child, _ in model.named_children()]
+    raise SettingsError(f"{field}: the model has no part '{name}'; there are {', '.join(inside)}")
+
+
+def check_divides(batch_size: int, processes: int) -> None:
+    """Checks that a batch can be shared evenly.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if batch_size % processes:
+        raise SettingsError(
+            f"batch_size: {batch_size} images cannot be shared evenly by {processes} workers; "
+            f"make it a multiple of {processes}"
+        )
 
 
 def make_epoch_batches(data: TrainingData, settings: TrainingSettings, seed: int) -> EpochBatches:
@@ -108,6 +149,8 @@ def make_accelerator(settings: TrainingSettings, log_folder: Path | None) -> Acc
     # accelerate keeps one state per process and refuses a second precision; the stages may differ in theirs.
     AcceleratorState._reset_state()
     return Accelerator(
+        # A batch is shared by the processes, so that their number changes nothing in what is computed.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
         mixed_precision=_precision(settings),
         gradient_accumulation_steps=settings.accumulation,
         cpu=settings.device == "cpu",

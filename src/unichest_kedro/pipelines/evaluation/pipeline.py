@@ -20,6 +20,22 @@ from unichest_kedro.pipelines.per_source import of_every
 STAGES = ("conquer", "continued", "unichest")
 SCORERS = (score_conquer, score_continued, score_unichest)
 FIGURES = ("roc_figure", "auroc_figure", "gates_figure", "training_figure")
+TABLES = (
+    "metrics",
+    "headline",
+    "comparison",
+    "accounting",
+    "test_films",
+    "coverage",
+    "teachers",
+    "contradictions",
+    "leakage_summary",
+    "leakage_pairs",
+    "unichest_scores",
+    "unichest_gates",
+)
+"""What the report shows beside figures, models and films."""
+
 QUARANTINES = ("ingestion_quarantine", "imaging_quarantine")
 
 
@@ -32,7 +48,9 @@ def create_pipeline(sources: Sequence[str]) -> Pipeline:
                 "model": f"{stage}_model",
                 "examples": "examples",
                 "vocabulary": "vocabulary",
+                "leaked_films": "leaked_films",
                 "settings": "params:evaluation",
+                "train_on": "params:train_on",
                 **of_every(sources, "images", "labels"),
             },
             [f"{stage}_scores", f"{stage}_gates"],
@@ -48,7 +66,7 @@ def _measuring(sources: Sequence[str]) -> list[Node]:
         Node(
             compute_metrics,
             [*_scores(), "params:evaluation", "params:seed"],
-            ["metrics", "headline", "comparison"],
+            ["metrics", "headline", "comparison", "test_films"],
             name="compute_metrics",
         ),
         Node(
@@ -66,22 +84,17 @@ def _measuring(sources: Sequence[str]) -> list[Node]:
 
 def _reporting(sources: Sequence[str]) -> list[Node]:
     shown = {
-        "metrics": "metrics",
-        "headline": "headline",
-        "comparison": "comparison",
-        "accounting": "accounting",
-        "coverage": "coverage",
-        "unichest_scores": "unichest_scores",
-        "unichest_gates": "unichest_gates",
+        **{name: name for name in TABLES},
         "settings": "params:evaluation",
         "seed": "params:seed",
+        "train_on": "params:train_on",
         "parameters": "parameters",
     }
     whole = [f"{stage}_{kind}" for stage in STAGES for kind in ("outcome", "model")]
     return [
         Node(
             draw_figures,
-            [*_scores(), "metrics", "unichest_gates", *(f"{stage}_history" for stage in STAGES)],
+            [*_scores(), "metrics", "unichest_gates", *(f"{stage}_history" for stage in STAGES), "params:evaluation"],
             list(FIGURES),
             name="draw_figures",
         ),
@@ -98,7 +111,12 @@ def _reporting(sources: Sequence[str]) -> list[Node]:
         ),
         Node(
             write_summary,
-            {"headline": "headline", **of_every(sources, "root")},
+            {
+                "headline": "headline",
+                "test_films": "test_films",
+                "settings": "params:evaluation",
+                **of_every(sources, "root"),
+            },
             "summary",
             name="write_summary",
         ),
@@ -106,7 +124,7 @@ def _reporting(sources: Sequence[str]) -> list[Node]:
             write_report,
             {
                 **shown,
-                **{name: name for name in (*whole, *FIGURES, "coverage_figure")},
+                **{name: name for name in (*whole, *FIGURES, "coverage_figure", "leakage_figure")},
                 **of_every(sources, "root", "studies", "images", *QUARANTINES),
             },
             "report",

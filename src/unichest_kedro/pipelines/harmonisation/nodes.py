@@ -7,12 +7,23 @@ from matplotlib.figure import Figure
 
 from unichest_kedro.evaluation.figures import coverage_figure
 from unichest_kedro.pipelines.per_source import by_source
-from unichest_kedro.vocabulary import Vocabulary, coverage, harmonise
+from unichest_kedro.vocabulary import Vocabulary, coverage, harmonise, teachers
 
 
-def harmonise_labels(studies: pd.DataFrame, vocabulary: dict[str, Any]) -> pd.DataFrame:
-    """Bring one source's own labels into the unified vocabulary: 1 present, 0 absent, -1 unknown."""
-    return harmonise(studies, Vocabulary.from_mapping(vocabulary))
+def harmonise_labels(
+    studies: pd.DataFrame, report_labels: pd.DataFrame, vocabulary: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bring one source's own labels into the unified vocabulary: 1 present, 0 absent, -1 unknown.
+
+    Returns:
+        Tables of the schemas `Labels` and `Contradictions`.
+    """
+    return tuple(harmonise(studies, Vocabulary.from_mapping(vocabulary), report_labels=report_labels))
+
+
+def join_contradictions(**tables: pd.DataFrame) -> pd.DataFrame:
+    """Put the contradictions of all sources into one table (schema `Contradictions`)."""
+    return pd.concat(by_source(tables, "contradictions").values(), ignore_index=True)
 
 
 def count_coverage(**tables: pd.DataFrame) -> pd.DataFrame:
@@ -22,6 +33,11 @@ def count_coverage(**tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([coverage(studies[source], labels[source]) for source in labels], ignore_index=True)
 
 
-def draw_coverage(coverage_table: pd.DataFrame) -> Figure:
-    """Draw which source labels which finding, and how often it is present."""
-    return coverage_figure(coverage_table)
+def find_teachers(coverage_table: pd.DataFrame, train_on: list[str]) -> pd.DataFrame:
+    """List, for every finding, the sources that can teach it and those that know it in one way only."""
+    return teachers(coverage_table, train_on)
+
+
+def draw_coverage(coverage_table: pd.DataFrame, teachers_table: pd.DataFrame) -> Figure:
+    """Draw which source labels which finding, how often it is present, and who can teach it."""
+    return coverage_figure(coverage_table, teachers_table)

@@ -11,7 +11,7 @@ def create_pipeline(source: str) -> Pipeline:
         [
             Node(
                 ingest_source,
-                inputs=["root", "params:ingestion", "params:seed"],
+                inputs=["root", "params:ingestion", "params:train_on", "params:seed"],
                 outputs=["studies", "boxes", "ingestion_quarantine"],
                 name="ingest",
                 tags=["ingest"],
@@ -20,5 +20,5 @@ def create_pipeline(source: str) -> Pipeline:
         namespace=source,
         inputs={"root": f"{source}_root"},
         outputs={name: f"{source}_{name}" for name in ("studies", "boxes", "ingestion_quarantine")},
-        parameters={"params:ingestion": "params:ingestion", "params:seed": "params:seed"},
+        parameters={name: name for name in ("params:ingestion", "params:train_on", "params:seed")},
     )

@@ -21,16 +21,16 @@ def _of_one(source: str) -> Pipeline:
         [
             Node(
                 write_training_texts,
-                inputs=["studies", "labels", "vocabulary", "params:text"],
+                inputs=["studies", "mentions", "labels", "params:text", "params:radgraph"],
                 outputs="texts",
                 name="write_training_texts",
                 tags=["text"],
             )
         ],
         namespace=source,
-        inputs={"studies": f"{source}_studies", "labels": f"{source}_labels", "vocabulary": "vocabulary"},
+        inputs={name: f"{source}_{name}" for name in ("studies", "mentions", "labels")},
         outputs={"texts": f"{source}_texts"},
-        parameters={"params:text": "params:text"},
+        parameters={name: name for name in ("params:text", "params:radgraph")},
     )
 
 
@@ -38,23 +38,28 @@ def create_pipeline(sources: Sequence[str]) -> Pipeline:
     """Return the texts of every source, their embeddings, and the examples that join all tables."""
     return sum((_of_one(source) for source in sources), Pipeline([])) + Pipeline(
         [
-            Node(collect_texts, of_every(sources, "texts"), "texts", name="collect_texts"),
+            Node(
+                collect_texts,
+                {"train_on": "params:train_on", "radgraph": "params:radgraph", **of_every(sources, "texts")},
+                "texts",
+                name="collect_texts",
+            ),
             Node(write_prompts, "vocabulary", "prompts", name="write_prompts"),
             Node(
                 choose_text_encoder,
-                ["vocabulary", "texts", "params:text_encoder", "params:seed"],
+                ["vocabulary", "texts", "text_cache", "params:text_encoder", "params:model.width", "params:seed"],
                 "text_encoder",
                 name="choose_text_encoder",
             ),
             Node(
                 embed_texts,
-                ["text_encoder", "texts", "params:text_encoder"],
+                ["text_encoder", "texts", "text_cache", "params:text_encoder"],
                 "text_embeddings",
                 name="embed_texts",
             ),
             Node(
                 embed_prompts,
-                ["text_encoder", "prompts", "params:text_encoder"],
+                ["text_encoder", "prompts", "text_cache", "params:text_encoder"],
                 "prompt_embeddings",
                 name="embed_prompts",
             ),

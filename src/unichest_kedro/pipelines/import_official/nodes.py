@@ -1,0 +1,71 @@
+"""Nodes of the import of a published checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from unichest_kedro.errors import SettingsError
+from unichest_kedro.models.official import OfficialCheckpoint, OfficialSettings
+from unichest_kedro.models.official_text import PUBLISHED_TOKENIZER, official_text_encoder
+from unichest_kedro.models.text_encoder import TextEncoder
+from unichest_kedro.models.unichest import UniChest
+from unichest_kedro.vocabulary import Vocabulary
+
+
+def import_text_encoder(settings: OfficialSettings) -> TextEncoder:
+    """Check the whole checkpoint, then read its text encoder and give it the tokenizer the user names.
+
+    Raises:
+        SettingsError: the checkpoint or the tokenizer is not named, or there is no such tokenizer.
+        CheckpointError: the checkpoint cannot be read safely, or is not as published.
+    """
+    path = _checkpoint(settings)
+    OfficialCheckpoint(path).sections()
+    if settings.tokenizer is None:
+        raise SettingsError(
+            "official.tokenizer is not set: the checkpoint holds no tokenizer, and without one the findings' words "
+            "cannot be embedded; give the folder or hub name of the text encoder's tokenizer (the published one is "
+            f"{PUBLISHED_TOKENIZER})."
+        )
+    return official_text_encoder(
+        path, settings.tokenizer, heads=settings.text_heads, allow_download=settings.allow_download
+    )
+
+
+def import_model(encoder: TextEncoder, vocabulary: dict[str, Any], settings: OfficialSettings) -> UniChest:
+    """Read the checkpoint's image encoder and query networks, and embed the vocabulary's findings for them.
+
+    Raises:
+        SettingsError: the checkpoint is not named, or a setting does not fit it.
+        CheckpointError: the checkpoint cannot be read safely, or is not as published.
+    """
+    path = _checkpoint(settings)
+    words = Vocabulary.from_mapping(vocabulary)
+    prompts = [words.prompts[finding] for finding in words.findings]
+    embeddings = encoder.encode(prompts, batch_size=settings.batch_size, max_tokens=settings.max_tokens)
+    model = UniChest.from_official(
+        path,
+        words.findings,
+        embeddings,
+        heads=settings.heads,
+        dropout=settings.dropout,
+        lam=settings.lam,
+        image_size=settings.image_size,
+        main_ratio=settings.main_ratio,
+        expert_ratio=settings.expert_ratio,
+    )
+    model.vocabulary = words.to_yaml()
+    model.facts = {
+        "Imported from": f"{path.name}, a checkpoint of the published code, not trained here",
+        "Trained on": ", ".join(settings.trained_on),
+        "trained_on": list(settings.trained_on),
+    }
+    return model
+
+
+def _checkpoint(settings: OfficialSettings) -> Path:
+    if settings.checkpoint is None:
+        raise SettingsError(
+            "official.checkpoint is not set: give the published file with "
+            "--params=official.checkpoint=/path/best_valid.pt."
+        )
+    return settings.checkpoint
