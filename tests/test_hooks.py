@@ -222,3 +222,16 @@ def test_an_own_sources_finding_is_checked_before_any_work(tmp_path, project, mo
         VocabularyError, match=r"sources.mine: the label 'wet' names the finding 'oedema'.* Is it 'edema'"
     ):
         ActiveSourcesHook().after_context_created(given)
+
+
+def test_a_run_that_has_nothing_to_train_on_stops_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "tell", lambda sources: False)
+    hook = ActiveSourcesHook()
+    hook.after_context_created(context(tmp_path, sources={"open_i": str(tmp_path)}, vocabulary="none.yml"))
+    asked = DataCatalog({"params:train_on": MemoryDataset(["chexpert"])})
+    with pytest.raises(SettingsError, match=r"nothing to train on: it names chexpert, .* at hand are open_i"):
+        hook.before_pipeline_run(run_of((["examples"], "conquer_model")), asked)
+    hook.before_pipeline_run(run_of((["examples"], "text")), asked)
+    hook.before_pipeline_run(
+        run_of((["examples"], "conquer_model")), DataCatalog({"params:train_on": MemoryDataset(["open_i"])})
+    )

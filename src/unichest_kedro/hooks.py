@@ -25,7 +25,7 @@ from kedro.pipeline.node import Node
 from unichest_kedro.active_sources import check_own_sources, sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.journal import Journal, Record, digest_of
-from unichest_kedro.sources import source_entry
+from unichest_kedro.sources import source_entry, trained_sources
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +36,35 @@ STAGES = (
 )
 """Pipelines whose artefacts a user may be told to make, smallest first."""
 
+TRAINED = "conquer_model"
+"""What a run makes that trains."""
+
 
 class ActiveSourcesHook:
-    """Tells the pipeline registry which sources the session's configuration names."""
+    """Tells the pipeline registry which sources the configuration names, and stops a run that has none to train on."""
+
+    def __init__(self) -> None:
+        """Start without a project; `after_context_created` brings it."""
+        self._active: tuple[str, ...] = ()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Note the active sources before any pipeline is built."""
         config = context.config_loader["globals"]
-        if tell(sources_in(config)):
+        self._active = sources_in(config)
+        if tell(self._active):
             pipelines.configure(PIPELINES_MODULE)
         check_own_sources(config, Path(context.project_path))
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Stop a run that is to train, before any film is read, where no source is there to train on.
+
+        Raises:
+            SettingsError: naming what `train_on` has and which sources there are.
+        """
+        if TRAINED in pipeline.all_outputs():
+            trained_sources(catalog.load("params:train_on"), self._active)
 
 
 class ArtefactHook:

@@ -5,11 +5,13 @@ from kedro.pipeline import Pipeline
 from unichest_kedro.active_sources import active_sources
 from unichest_kedro.pipelines import (
     evaluation,
+    export,
     harmonisation,
     imaging,
     import_official,
     ingestion,
     leakage,
+    prediction,
     pretrain,
     reports,
     text,
@@ -20,7 +22,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline.
 
     The stages alone; `pretrain` (raw folders to model), `evaluate` (model to report) and `__default__` (both);
-    `score_extractor` and `import_official`, which stand apart.
+    `score_extractor`, `import_official`, `predict` and `export`, which stand apart.
     """
     sources = active_sources()
     stages = {
@@ -41,5 +43,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluate": evaluate,
         "score_extractor": reports.create_score_pipeline(),
         "import_official": import_official.create_pipeline(),
+        "predict": prediction.create_pipeline(),
+        "export": export.create_pipeline(),
         "__default__": whole + evaluate,
     }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unichest_kedro.imaging.fourier import fourier_mix
+from unichest_kedro.imaging.fourier import fourier_mix, fourier_mix_within
 
 
 def literally(image, partner, weight):
@@ -43,6 +43,17 @@ def test_weight_one_and_own_partner_change_nothing_and_inputs_stay():
     before = images.clone()
     torch.testing.assert_close(fourier_mix(images, images.flip(0), torch.ones(3)), before)
     torch.testing.assert_close(fourier_mix(images, images, torch.zeros(3)), before)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 8])
+def test_within_a_batch_partners_are_the_images_in_another_order(at_once):
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(5, 1, 12, 10, generator=generator)
+    images[3] = 0.5  # without amplitude, and as a partner
+    before, order, weights = images.clone(), torch.tensor([3, 0, 4, 2, 1]), torch.rand(5, generator=generator)
+    mixed = fourier_mix_within(images, order, weights, at_once)
+    torch.testing.assert_close(mixed, fourier_mix(images, images[order], weights))
     assert torch.equal(images, before)
 
 

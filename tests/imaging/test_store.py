@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from unichest_kedro.errors import MissingArtefact
+from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.imaging import store as store_module
 from unichest_kedro.imaging.decode import decode_image
 from unichest_kedro.imaging.parts import OpenPart, StoredFilm, write_part
@@ -98,6 +98,23 @@ def test_parallel_run_gives_the_same_store(root, cache, tmp_path):
     assert list(one.image_ids) == list(two.image_ids)
     for first, second in zip(one, two):
         np.testing.assert_array_equal(first, second)
+
+
+def test_ray_workers_give_the_same_store(root, cache, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    one, _ = update(root, cache)
+    monkeypatch.chdir(tmp_path)
+    settings = ImagingSettings(image_size=32, n_jobs=2, part_size=3, backend="ray")
+    two, _ = update(root, Path("other"), settings=settings)
+    assert list(one.image_ids) == list(two.image_ids)
+    for first, second in zip(one, two):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_ray_that_is_not_installed_is_one_sentence(root, cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SettingsError, match=r"imaging: this needs Ray, which is not installed.*\[ray\]"):
+        update(root, cache, settings=ImagingSettings(image_size=32, backend="ray"))
 
 
 def test_second_run_decodes_nothing(root, cache, decoded):

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from unichest_kedro.errors import SettingsError
-from unichest_kedro.models.image_encoder import ImageEncoder
+from unichest_kedro.models.image_encoder import ImageEncoder, is_safe_channels_last
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,56 @@ def test_no_parameter_is_left_out_of_the_forward_pass() -> None:
         encoder = ImageEncoder(backbone, width=20, image_size=64)
         encoder(torch.rand(2, 1, 64, 64)).pooled.sum().backward()
         assert [name for name, p in encoder.named_parameters() if p.grad is None] == [], backbone
+
+
+@pytest.mark.parametrize(("backbone", "reduction"), [("test_resnet", None), ("resnet10t", 8), ("test_vit", None)])
+def test_order_in_memory_changes_no_number(backbone: str, reduction: int | None) -> None:
+    """Features, batch-norm statistics and gradients, in float64."""
+    results = []
+    for channels_last in (True, False):
+        torch.manual_seed(0)
+        encoder = ImageEncoder(backbone, 8, image_size=64, reduction=reduction, channels_last=channels_last).double()
+        images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        features = encoder(images)
+        (features.patches.square().sum() + features.pooled.sum()).backward()
+        results.append([features.patches, *(p.grad for p in encoder.parameters()), *encoder.buffers()])
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other)
+
+
+def laid_out(encoder: ImageEncoder) -> bool:
+    """Whether the backbone is given channels-last images."""
+    seen: list[Tensor] = []
+    encoder.backbone.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder(torch.rand(2, 1, 32, 32))
+    return seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_channels_last_only_where_asked_and_safe() -> None:
+    assert laid_out(ImageEncoder("test_resnet", 8))
+    assert not laid_out(ImageEncoder("test_resnet", 8, channels_last=False))
+    unsafe = ImageEncoder("test_resnet", 8)
+    unsafe.is_safe_on_processors = False
+    assert not laid_out(unsafe)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "safe"),
+    [
+        (nn.Conv2d(8, 16, 1, stride=2), False),
+        (nn.Conv2d(15, 16, 1, stride=(1, 2)), False),
+        (nn.Conv2d(64, 64, 1, stride=2, groups=8), False),
+        (nn.Conv2d(16, 16, 1, stride=2), True),
+        (nn.Conv2d(8, 16, 1), True),
+        (nn.Conv2d(3, 16, 3, stride=2), True),
+    ],
+)
+def test_strided_points_of_few_channels_are_not_safe(convolution: nn.Module, safe: bool) -> None:
+    assert is_safe_channels_last(nn.Sequential(nn.Conv2d(3, 8, 7), convolution)) is safe
+
+
+def test_resnet50_is_safe() -> None:
+    assert ImageEncoder("resnet50", 8).is_safe_on_processors
 
 
 @pytest.mark.parametrize(("reduction", "patches"), [(32, 4), (16, 16), (8, 64)])

@@ -106,6 +106,37 @@ def test_gate_override(mixture: QueryMixture) -> None:
         torch.testing.assert_close(output.probabilities[b], 0.5 * output.main[b] + 0.5 * output.experts[b, b])
 
 
+@pytest.mark.parametrize("ratios", [(1.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize("patches", [P, 1])
+def test_texts_are_answered_as_in_a_call_of_their_own(
+    mixture: QueryMixture, ratios: tuple[float, float], patches: int
+) -> None:
+    """Every output of images and texts, and the gradients."""
+    seen, queries = inputs(patches)
+    texts = torch.randn(2, D, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    asked = {"main_ratio": ratios[0], "expert_ratio": ratios[1]}
+    together = mixture(seen, queries, texts=texts, need_attention=True, **asked).split(B)
+    apart = mixture(seen, queries, need_attention=True, **asked), mixture(texts[:, None], queries, **asked)
+    for one, other in zip(together, apart):
+        for name, value, expected in zip(one._fields, one, other):
+            torch.testing.assert_close(value, expected, msg=lambda text, name=name: f"{name}: {text}")
+    losses = ((some[0].probabilities.sum() + some[1].gate_embedding.square().sum()) for some in (together, apart))
+    got, expected = (torch.autograd.grad(loss, list(mixture.parameters()), allow_unused=True) for loss in losses)
+    for parameter, one, other in zip(mixture.parameters(), got, expected):
+        zeros = torch.zeros_like(parameter)
+        torch.testing.assert_close(zeros if one is None else one, zeros if other is None else other)
+
+
+@torch.no_grad()
+def test_gate_override_is_of_the_images_only(mixture: QueryMixture) -> None:
+    seen, queries = inputs()
+    texts, oracle = seen[:2, 0], torch.eye(K, dtype=torch.float64)[:B]
+    asked = {"main_ratio": 0.5, "expert_ratio": 0.5}
+    images, others = mixture(seen, queries, texts=texts, gate_override=oracle, **asked).split(B)
+    assert torch.equal(images.gate, oracle)
+    torch.testing.assert_close(others.gate, mixture(texts[:, None], queries, **asked).gate)
+
+
 @torch.no_grad()
 def test_gate_embedding_is_linear_in_the_gate(mixture: QueryMixture) -> None:
     seen, queries = inputs()

@@ -105,6 +105,32 @@ def test_gradients_are_those_of_the_slow_one(network: QueryNetwork, single: bool
         )
 
 
+def test_texts_beside_images_are_answered_as_apart(network: QueryNetwork) -> None:
+    """In one call, the logits and all gradients of two."""
+    patches, texts, queries = tensors(B, P, D, seed=1), tensors(2, 1, D, seed=8), tensors(Q, D, seed=2)
+    norm, factors = randomised(nn.LayerNorm(D), 3), tensors(B + 2, Q, seed=4)
+    asked = [x.requires_grad_() for x in (patches, texts, queries)] + [*network.parameters(), *norm.parameters()]
+    pooled = patches.mean(1, keepdim=True)
+    memory = Memory(patches, pooled, texts)
+    assert memory.rows == B + 2
+    together = network(queries[None], memory, norm).logits
+    apart = torch.cat(
+        [network(queries[None], some, norm).logits for some in (Memory(patches, pooled), Memory(texts, None))]
+    )
+    torch.testing.assert_close(together, apart)
+    got, expected = (torch.autograd.grad((x * factors).sum(), asked, retain_graph=True) for x in (together, apart))
+    for one, other in zip(got, expected):
+        torch.testing.assert_close(one, other)
+
+
+def test_fine_attention_is_that_of_the_images_alone(network: QueryNetwork) -> None:
+    patches, norm, queries = tensors(B, P, D, seed=1), nn.LayerNorm(D).double(), tensors(1, Q, D, seed=2)
+    pooled = patches.mean(1, keepdim=True)
+    both = network(queries, Memory(patches, pooled, tensors(2, 1, D, seed=8)), norm, need_attention=True)
+    alone = network(queries, Memory(patches, pooled), norm, need_attention=True)
+    torch.testing.assert_close(both.attention, alone.attention)
+
+
 def test_fine_attention_of_the_last_layer(network: QueryNetwork) -> None:
     patches = tensors(B, P, D, seed=1)
     memory = Memory(patches, patches.mean(1, keepdim=True))
@@ -157,6 +183,17 @@ def test_dropout_has_the_distribution_of_multihead_attention(single: bool) -> No
         return seen if pooled is None else seen + 0.4 * reference(spread, pooled, pooled)[0]
 
     same_distribution(lambda: attention.attend_twice(x, Memory(patches, pooled), 1.0, 0.4), slow)
+
+
+def test_dropout_of_texts_beside_images_is_that_of_texts_alone() -> None:
+    torch.manual_seed(0)
+    attention = randomised(Attention(D, H, 0.3)).train()
+    x, patches, texts = tensors(1, Q, D, seed=4), tensors(1, P, D, seed=5), tensors(2, 1, D, seed=6)
+    memory = Memory(patches, patches.mean(1, keepdim=True), texts)
+    same_distribution(
+        lambda: attention.attend_twice(x, memory, 1.0, 0.4)[1:],
+        lambda: attention.attend_twice(x, Memory(texts, None), 1.0, 0.4),
+    )
 
 
 def test_shared_queries_draw_their_own_dropout() -> None:

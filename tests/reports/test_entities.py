@@ -74,6 +74,8 @@ DOUBTED = [
     ("Atelectasis is possible.", ["?atelectasis"]),
     ("Opacity may represent pneumonia.", ["+opacity", "?pneumonia"]),
     ("Markings, which could reflect edema.", ["+marking", "?edema"]),
+    ("Markings, which can be seen with pneumonia or edema.", ["+marking", "?pneumonia", "?edema"]),
+    ("A nodule can be seen at the base.", ["+nodule"]),
     ("Opacity worrisome for pneumonia.", ["+opacity", "?pneumonia"]),
     ("There is concern for developing pneumonia.", ["?pneumonia"]),
     ("Findings suggest mild edema.", ["?edema"]),
@@ -118,6 +120,7 @@ NOT_OF_THIS_FILM = [
     ("Prior pneumonia.", ["hpneumonia"]),
     ("Old rib fractures.", ["+Rib fracture"]),
     ("Recommend CT to exclude a nodule.", ["anodule"]),
+    ("Exclude pneumonia.", ["apneumonia"]),
     ("Nodule, recommend CT.", ["+nodule"]),
     ("If there is suspicion of pneumonia, a lateral view may help.", ["apneumonia"]),
     ("Evaluation for effusion is limited.", ["apleural effusion"]),
@@ -268,7 +271,7 @@ def test_no_findings_is_an_error():
 
 def test_rules_name_only_findings_of_the_vocabulary(vocabulary):
     rules = load_rules()
-    named = {*rules.findings, *rules.passing, *rules.not_disease}
+    named = {*rules.findings, *rules.passing}
     named |= {name for one in rules.normality.values() for name in one.denies}
     named |= {one.states for one in rules.normality.values() if one.states}
     named |= {name for names in rules.also_by_words.values() for name in names}

@@ -96,6 +96,13 @@ def test_what_counts_in_a_contradiction_is_a_setting(vocabulary):
     assert said(vocabulary, "FINDINGS: Mass.\n\nIMPRESSION: Scar.", contradiction="impression")["mass"] == 1
 
 
+def test_what_may_be_seen_on_a_normal_film_leaves_it_normal(vocabulary):
+    assert said(vocabulary, "Normal chest. Calcified granuloma. Old scar.")["normal"] == 1
+    assert said(vocabulary, "No acute cardiopulmonary disease. Pacemaker.")["No Finding"] == 1
+    assert said(vocabulary, "Normal chest. Small nodule.")["normal"] == 0
+    assert "normal" not in said(vocabulary, "Calcified granuloma.")
+
+
 def test_wrong_settings_are_named():
     with pytest.raises(ValidationError, match="likely"):
         LabelSettings(likely="maybe")
@@ -137,9 +144,10 @@ def slow_labels(report, vocabulary, settings):
         for other in vocabulary.relations().implies[name]:
             if other not in vocabulary.normal_findings:
                 levels[other] = 3
-    passed = {*vocabulary.normal_findings, *rules.not_disease}
-    if any(level >= 2 for name, level in levels.items() if name not in passed):
-        levels.update(dict.fromkeys(vocabulary.normal_findings, 1))
+    for normal in vocabulary.normal_findings:
+        against = [name for name, excluded in vocabulary.relations().excludes.items() if normal in excluded]
+        if any(levels.get(name, 0) >= 2 for name in against):
+            levels[normal] = 1
     return {name: {1: 0.0, 2: -1.0, 3: 1.0}[level] for name, level in levels.items()}
 
 

@@ -54,6 +54,13 @@ def test_headings_in_other_case_and_spacing():
     assert parse_sections("FINDINGS  AND\tIMPRESSION: Clear lungs.") == {"findings": "Clear lungs."}
 
 
+def test_headings_of_the_film_within_a_line_need_a_capital_only():
+    sections = parse_sections("Indication: pneumonia? Findings: Clear lungs. Impression: Normal.")
+    assert sections == {"indication": "pneumonia?", "findings": "Clear lungs.", "impression": "Normal."}
+    assert list(parse_sections("History: fall. Findings and impression: No fracture.")) == ["history", "findings"]
+    assert parse_sections("FINDINGS: Clear lungs. Comparison: none.") == {"findings": "Clear lungs. Comparison: none."}
+
+
 def test_text_without_headings_is_findings_as_a_whole():
     assert parse_sections("The lungs are clear.\n\nNo effusion.") == {"findings": "The lungs are clear.\nNo effusion."}
     assert parse_sections("We discussed the findings: all clear.") == {

@@ -77,6 +77,11 @@ def test_own_keys_are_no_beginnings_of_other_names(mine):
         check_source_keys({"text_films": mine})
 
 
+def test_keys_whose_artefacts_would_be_named_alike(mine):
+    with pytest.raises(SettingsError, match=r"'mine' and 'mine_report' cannot stand side by side"):
+        check_source_keys({"mine_report": mine, "mine": mine})
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -139,6 +139,8 @@ def test_paths_that_leave_the_root_and_films_that_are_not_there_are_set_aside(ru
         "/etc/passwd": "path leaves the root",
         "gone.png": "listed but not on disk",
     }
+    with pytest.raises(SourceError, match=r"not one of 4 listed images .*/mnt/a.png: path leaves the root"):
+        run(file=[f"/mnt/{name}" for name in FILMS["file"]])
 
 
 def test_label_lists(run):

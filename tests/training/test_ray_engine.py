@@ -157,5 +157,5 @@ def test_settings_that_cannot_work(
     with pytest.raises(ValidationError, match="engine"):
         TrainerSettings(engine="spark")  # type: ignore[arg-type]
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(SettingsError, match=r"needs Ray, which is not installed.*\[ray\]"):
+    with pytest.raises(SettingsError, match=r"trainer: this needs Ray, which is not installed.*\[ray\]"):
         train_conquer(model, data, conquer_settings(), tmp_path, trainer=TWO)

@@ -50,7 +50,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_identity_leaves_out_what_does_not_change_the_weights() -> None:
-    first = ConquerSettings(num_workers=4, restart=True, trackers=())
+    first = ConquerSettings(num_workers=4, restart=True, trackers=(), compile=True)
     assert first.identity() == ConquerSettings().identity()
     assert first.identity()["optimiser.learning_rate"] == 5e-5
     assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unichest_kedro.errors import SettingsError, TrainingError
 from unichest_kedro.models.losses import asymmetric_loss, contrastive_loss, source_contrastive_loss
-from unichest_kedro.models.unichest import UniChest
+from unichest_kedro.models.unichest import UniChest, UniChestOutput
 from unichest_kedro.training import loop, setup
 from unichest_kedro.training.data import EvaluationExamples, TrainingData, collate
 from unichest_kedro.training.settings import ConquerSettings, DivideSettings
@@ -321,9 +321,39 @@ def test_accumulation_counts_optimiser_steps(
     assert result.steps == 2 * 2  # six batches: one step of four, one of two
 
 
-def test_automatic_precision_is_float32_without_a_gpu(conquer_settings: Make) -> None:
+@pytest.mark.parametrize(("has_units", "expected"), [(True, "bf16"), (False, "no")])
+def test_automatic_precision_is_bf16_only_where_the_device_has_units_for_it(
+    conquer_settings: Make, monkeypatch: pytest.MonkeyPatch, has_units: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_units})
     settings = conquer_settings(precision="auto", device="cpu")
-    assert setup.make_accelerator(settings, None).mixed_precision == "no"
+    assert setup.make_accelerator(settings, None).mixed_precision == expected
+
+
+def test_bf16_without_units_for_it_is_warned_of(
+    model: UniChest,
+    data: TrainingData,
+    conquer_settings: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with caplog.at_level("WARNING", logger="unichest_kedro"):
+        setup.check_fits(model, data, conquer_stage("conquer", conquer_settings(precision="bf16")))
+    assert "no units for bf16" in caplog.text
+
+
+def test_no_graph_is_built_for_a_frozen_encoder(
+    model: UniChest, data: TrainingData, divide_settings: Make, tmp_path: Path
+) -> None:
+    stage, seen = divide_stage(divide_settings(epochs=1)), []
+
+    def terms(output: UniChestOutput, *others: Any) -> dict[str, Tensor]:
+        seen.append((output.pooled.requires_grad, output.image.probabilities.requires_grad))
+        return stage.loss_terms(output, *others)
+
+    loop.run_stage(model, data, replace(stage, loss_terms=terms), tmp_path / "state")
+    assert set(seen) == {(False, True)}
 
 
 def test_bf16_and_trackers(model: UniChest, data: TrainingData, conquer_settings: Make, tmp_path: Path) -> None:

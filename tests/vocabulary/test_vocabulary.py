@@ -149,6 +149,11 @@ SMALL = {
             ["edema"],
             r"'edema' of finding 'No Finding' is already a phrase of 'edema'",
         ),
+        (
+            ["findings", 0, "synonyms"],
+            ["no-finding"],
+            r"'no finding' of finding 'No Finding' is already a phrase of 'edema'",
+        ),
         (["findings", 1, "synonyms"], ["Clear"], r"synonym 'Clear' must be lower case"),
         (["findings"], [], r"findings: \[\] is not allowed"),
     ],

@@ -25,7 +25,7 @@ from unichest_kedro.imaging.batch_operations import (
     shown,
     warped,
 )
-from unichest_kedro.imaging.fourier import fourier_mix
+from unichest_kedro.imaging.fourier import fourier_mix_within
 
 OPERATIONS = (
     "identity",
@@ -192,7 +192,7 @@ class BatchAugmentation(nn.Module):
 
     def _toned(self, images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
         """Jitter and the tone operations."""
-        levels = images.flatten(1).long()
+        levels = images.flatten(1)
         counts = level_counts(levels)
         curve = identity_curve(len(images), images.device)
         if self.settings.jitter > 0:
@@ -236,8 +236,7 @@ class BatchAugmentation(nn.Module):
         weights = torch.rand(len(images), generator=generator)
         if not mix:
             return images
-        pieces = _in_pieces(images, partners.to(images.device), weights)
-        return torch.cat([fourier_mix(some, images[rows], weight) for some, rows, weight in pieces])
+        return fourier_mix_within(images, partners.to(images.device), weights, _at_once(images))
 
 
 def enhancement(magnitude: float) -> float:
@@ -279,8 +278,12 @@ def _one_map_each(operations: torch.Tensor, strengths: torch.Tensor) -> torch.Te
 
 def _in_pieces(images: torch.Tensor, *others: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     """Cut tensors of a batch alike: one piece on an accelerator, a few images each on a CPU."""
-    step = _IMAGES_AT_ONCE if images.device.type == "cpu" else len(images)
+    step = _at_once(images)
     return zip(images.split(step), *(other.split(step) for other in others))
+
+
+def _at_once(images: torch.Tensor) -> int:
+    return _IMAGES_AT_ONCE if images.device.type == "cpu" else len(images)
 
 
 def _rows_where(chosen: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -9,6 +9,7 @@ import math
 import operator
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -32,6 +33,7 @@ from unichest_kedro.imaging.parts import (
     write_part,
 )
 from unichest_kedro.imaging.resize import shorter_side
+from unichest_kedro.ray_connection import ray_connection
 
 _MANIFEST_COLUMNS = ["image_id", "part", "row", "height", "width", "original_height", "original_width"]
 _MANIFEST_KEY = b"image_store"
@@ -48,7 +50,9 @@ class ImagingSettings(BaseModel):
     views: tuple[Literal["frontal", "lateral", "unknown"], ...] = Field(
         default=("frontal",), min_length=1, description="views of the studies table that are stored"
     )
-    n_jobs: int = Field(default=-1, description="worker processes; -1 is one per core")
+    n_jobs: int = Field(default=-1, description="worker processes; -1 is one per core (of the cluster, with ray)")
+    backend: Literal["loky", "ray"] = Field(default="loky", description="where the workers run: here, or on Ray")
+    address: str | None = Field(default=None, description="of the Ray cluster; None starts one here")
     part_size: int = Field(default=512, ge=1, description="films per part file, at most")
 
     @field_validator("n_jobs")
@@ -257,17 +261,43 @@ def _decode_all(
     films: list[_Film], root: Path, folder: Path, settings: ImagingSettings, description: str
 ) -> dict[str, str]:
     """Decode films into parts, in worker processes; returns the reasons of the unreadable ones, by key."""
-    workers = joblib.effective_n_jobs(settings.n_jobs)
-    chunks = _chunks(films, workers, settings.part_size)
     reasons: dict[str, str] = {}
-    # No backend is named, so that `joblib.parallel_config` can send the work to a cluster.
-    run = joblib.Parallel(n_jobs=max(1, min(workers, len(chunks))), return_as="generator_unordered")
-    jobs = (joblib.delayed(_decode_chunk)(chunk, root, folder, settings.image_size) for chunk in chunks)
-    with tqdm(total=len(films), desc=f"decode {description}", unit="film", disable=not films) as bar:
-        for decoded, failed in run(jobs):
+    if not films:
+        return reasons
+    with _workers(settings) as workers, tqdm(total=len(films), desc=f"decode {description}", unit="film") as bar:
+        chunks = _chunks(films, workers, settings.part_size)
+        # Workers of a cluster have a working folder of their own.
+        places = (root.resolve(), folder.resolve(), settings.image_size)
+        jobs = [joblib.delayed(_decode_chunk)(chunk, *places) for chunk in chunks]
+        for decoded, failed in _run(jobs, workers, settings.backend):
             reasons |= failed
             bar.update(decoded)
     return reasons
+
+
+@contextmanager
+def _workers(settings: ImagingSettings) -> Iterator[int]:
+    """Choose where joblib runs; gives the number of workers there."""
+    if settings.backend == "loky":
+        # No backend is named, so that `joblib.parallel_config` of a caller holds.
+        yield joblib.effective_n_jobs(settings.n_jobs)
+        return
+    with ray_connection("imaging", settings.address, max(settings.n_jobs, 1)):
+        from ray.util.joblib import register_ray
+
+        register_ray()
+        with joblib.parallel_config("ray"):
+            yield joblib.effective_n_jobs(settings.n_jobs)
+
+
+def _run(jobs: list[Any], workers: int, backend: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Run jobs and give their results as they come; Ray's backend gives them only block by block."""
+    if backend == "loky":
+        yield from joblib.Parallel(n_jobs=max(1, min(workers, len(jobs))), return_as="generator_unordered")(jobs)
+        return
+    block = workers * _PARTS_PER_WORKER
+    for start in range(0, len(jobs), block):
+        yield from joblib.Parallel(n_jobs=workers)(jobs[start : start + block])
 
 
 def _chunks(films: list[_Film], workers: int, part_size: int) -> list[list[_Film]]:

@@ -1,6 +1,6 @@
 """Mixture of query networks: a main network, K experts and a gate (METHOD.md, section 2)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class MixtureOutput(NamedTuple):
         main: (B,Q), the main network's own probabilities.
         experts: (B,K,Q), each expert's own probabilities; None where the experts were not run.
         attention: (B,Q,P), the main network's last fine attention, averaged over heads; None unless asked
-            for.
+            for. Of images only, where texts are answered with them.
     """
 
     probabilities: Tensor
@@ -30,6 +30,12 @@ class MixtureOutput(NamedTuple):
     main: Tensor
     experts: Tensor | None
     attention: Tensor | None = None
+
+    def split(self, images: int) -> tuple[Self, Self]:
+        """The outputs of the first `images` rows, and those of the texts after them."""
+        parts = [(None, None) if part is None else (part[:images], part[images:]) for part in self[:-1]]
+        first, others = zip(*parts)
+        return type(self)(*first, self.attention), type(self)(*others)
 
 
 class QueryMixture(nn.Module):
@@ -79,22 +85,27 @@ class QueryMixture(nn.Module):
         *,
         main_ratio: float,
         expert_ratio: float,
+        texts: Tensor | None = None,
         gate_override: Tensor | None = None,
         need_attention: bool = False,
     ) -> MixtureOutput:
-        """Answers queries about patches.
+        """Answers queries about patches, and about texts in the same call.
 
         Args:
             patches: (B,P,D). With P = 1 (the text branch) only the fine attention is used.
             queries: (Q,D), the text embeddings of the findings asked about.
             main_ratio: Weight of the main network's probabilities.
             expert_ratio: Weight of the gated experts' probabilities; with 0 the experts are not run.
-            gate_override: (B,K), used in place of the gate (the oracle gate).
+            texts: (T,D), each the single patch of a row of its own. The outputs then have B+T rows
+                (`MixtureOutput.split`), the same as of two calls.
+            gate_override: (B,K), used in place of the images' gate (the oracle gate).
             need_attention: Whether to return the main network's fine attention.
         """
-        memory, pooled = self._memory(patches)
+        memory, pooled = self._memory(patches, texts)
         asked = self.norm(queries)[None]
-        gate = self._gate(pooled) if gate_override is None else gate_override
+        gate = self._gate(pooled)
+        if gate_override is not None:
+            gate = torch.cat([gate_override, gate[len(gate_override) :]])
         answers = self.main(asked, memory, self.norm, need_attention)
         main = full_precision(answers.logits).sigmoid()
         experts = self._run_experts(asked, memory) if expert_ratio else None
@@ -104,7 +115,7 @@ class QueryMixture(nn.Module):
             gate_embedding=self.gate_embedding(gate),
             main=main,
             experts=experts,
-            attention=answers.attention,
+            attention=None if answers.attention is None else answers.attention[: len(patches)],
         )
 
     def start_experts_from_main(self) -> None:
@@ -112,11 +123,16 @@ class QueryMixture(nn.Module):
         for expert in self.experts:
             expert.load_state_dict(self.main.state_dict())
 
-    def _memory(self, patches: Tensor) -> tuple[Memory, Tensor]:
+    def _memory(self, patches: Tensor, texts: Tensor | None = None) -> tuple[Memory, Tensor]:
+        """What the networks look at, and what the gate does: (B,D), or (B+T,D) with texts."""
         normalised = self.norm(patches)
+        told = None if texts is None else self.norm(texts)[:, None]
+        if patches.shape[1] == 1:
+            every = normalised if told is None else torch.cat([normalised, told])
+            return Memory(every, None), every[:, 0]
         pooled = normalised.mean(dim=1, keepdim=True)
-        single = patches.shape[1] == 1
-        return Memory(normalised, None if single else pooled), pooled[:, 0]
+        every = pooled if told is None else torch.cat([pooled, told])
+        return Memory(normalised, pooled, told), every[:, 0]
 
     def _gate(self, pooled: Tensor) -> Tensor:
         return full_precision(self.gate(pooled)).softmax(dim=-1)

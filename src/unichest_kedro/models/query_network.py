@@ -20,15 +20,24 @@ INITIAL_STD = 0.02
 class Memory(NamedTuple):
     """What the queries look at: normalised `patches` (B,P,D) and `pooled` (B,1,D), their mean.
 
-    `pooled` is None for a single patch (the text branch), where only the fine attention is used, unscaled.
+    `pooled` is None for a single patch (the text branch), where only the fine attention is used, unscaled. Beside
+    images, `texts` (T,1,D) are the single patches of further rows that are answered in the same call, after the images:
+    both branches share all weights, so their gradients are summed in one product.
     """
 
     patches: Tensor
     pooled: Tensor | None
+    texts: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """B, or B + T with texts."""
+        # By `shape`: to an exported model `len` would be a constant.
+        return self.patches.shape[0] + (0 if self.texts is None else self.texts.shape[0])
 
 
 class QueryAnswers(NamedTuple):
-    """`logits` (B,Q); `attention` (B,Q,P), the last layer's fine attention averaged over heads, or None."""
+    """`logits` (rows,Q) and the last layer's fine `attention` (B,Q,P) averaged over heads, or None."""
 
     logits: Tensor
     attention: Tensor | None
@@ -76,26 +85,31 @@ class Attention(nn.Module):
         is linear and is applied once, to the weighted sum.
 
         Args:
-            x: Queries (B,Q,D) or (1,Q,D).
+            x: Queries (B,Q,D) or (1,Q,D); (B+T,Q,D) or (1,Q,D) with texts.
             memory: What they look at.
             lam_fine: Weight of the attention over patches.
             lam_global: Weight of the attention over the pooled patch.
 
         Returns:
-            (B,Q,D), or (B,1,D) where it is the same for all queries.
+            Of the shape of x for the whole batch, or (B,1,D) where it is the same for all queries.
         """
         if memory.pooled is None:
             return self._output(self._attend_to_one(self._value(memory.patches), x.shape[1]), 1.0)
-        patches = memory.patches.shape[1]
-        query, key, value = self._parts(x, torch.cat([memory.patches, memory.pooled], dim=1))
+        images, patches = memory.patches.shape[:2]
+        seen = torch.cat([memory.patches, memory.pooled], dim=1)
+        query, key, value, told = self._parts(x[:images], seen, memory.texts)
         values, pooled = value.split([patches, 1], dim=2)
         attended = self._attend(query, key[:, :, :patches], values)
         coarse = lam_global * self._attend_to_one(pooled, x.shape[1])
-        return self._output(torch.add(coarse, attended, alpha=lam_fine), lam_fine + lam_global)
+        output = self._output(torch.add(coarse, attended, alpha=lam_fine), lam_fine + lam_global)
+        if told is None:
+            return output
+        heard = self._output(self._attend_to_one(told, x.shape[1]), 1.0)
+        return torch.cat([output, heard.expand(-1, x.shape[1], -1)])
 
     def weights(self, x: Tensor, patches: Tensor) -> Tensor:
         """Attention weights (B,Q,P) of queries over patches, averaged over heads, without dropout."""
-        query, key, _ = self._parts(x, patches)
+        query, key, *_ = self._parts(x, patches)
         scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
         return scores.softmax(dim=-1).mean(dim=1)
 
@@ -103,14 +117,24 @@ class Attention(nn.Module):
     def _rate(self) -> float:
         return self.dropout if self.training else 0.0
 
-    def _parts(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of x, keys and values of what is seen, split into heads."""
+    def _parts(
+        self, x: Tensor, seen: Tensor, texts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries of x, keys and values of what is seen (B,M,D), values of texts (T,1,D); all split into heads."""
         # Splitting the weight is one copy in the backward pass; each slice of it would be a whole gradient of zeros.
         shares = [self.width, 2 * self.width]
         asks, shows = zip(self.in_proj_weight.split(shares), self.in_proj_bias.split(shares))
         query = self._split(F.linear(x, *asks)).expand(seen.shape[0], -1, -1, -1)
-        key, value = (self._split(part) for part in F.linear(seen, *shows).chunk(2, dim=-1))
-        return query, key, value
+        told = None
+        if texts is None:
+            shown = F.linear(seen, *shows)
+        else:  # a text's key is computed for nothing: a slice of the weight would cost more
+            rows = torch.cat([seen.flatten(0, 1), texts.flatten(0, 1)])
+            shown, of_texts = F.linear(rows, *shows).split([seen.shape[0] * seen.shape[1], len(texts)])
+            shown = shown.unflatten(0, seen.shape[:2])
+            told = self._split(of_texts[:, None, self.width :])
+        key, value = (self._split(part) for part in shown.chunk(2, dim=-1))
+        return query, key, value, told
 
     def _value(self, seen: Tensor) -> Tensor:
         start = 2 * self.width
@@ -152,17 +176,16 @@ class QueryLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """Maps queries (B,Q,D), or (1,Q,D) where they are still the same for the batch, to (B,Q,D)."""
-        batch = memory.patches.shape[0]
-        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), batch))
+        """Maps queries, one set per row of the memory or (1,Q,D) where they are still the same, to (rows,Q,D)."""
+        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), memory.rows))
         x = x + self._look(self.norm2(x), memory)
         inner = self.dropout(F.relu(self.linear1(self.norm3(x))))
         return x + self.dropout(self.linear2(inner))
 
     def attention(self, x: Tensor, memory: Memory) -> Tensor:
         """Fine attention weights (B,Q,P) that this layer has for its input x; meant for evaluation mode."""
-        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), memory.patches.shape[0]))
-        return self.multihead_attn.weights(self.norm2(x), memory.patches)
+        x = x + self.dropout(self.self_attn.attend_to_self(self.norm1(x), memory.rows))
+        return self.multihead_attn.weights(self.norm2(x[: len(memory.patches)]), memory.patches)
 
     def _look(self, x: Tensor, memory: Memory) -> Tensor:
         seen = self.multihead_attn.attend_twice(x, memory, self.lam_fine, self.lam_global)

@@ -54,7 +54,8 @@ Load it with `UniChest.from_pretrained(folder)`; the method is UniChest (Dai et 
 class ModelSettings(BaseModel):
     """Shape of the model. The defaults are the paper's.
 
-    `backbone_options` are what timm is to build otherwise than the backbone's name says.
+    `backbone_options` are what timm is to build otherwise than the backbone's name says. `channels_last` changes the
+    order of the backbone's maps in memory, not the weights: it is a matter of speed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +74,7 @@ class ModelSettings(BaseModel):
     gate_embedding: int = Field(default=GATE_EMBEDDING, ge=1)
     lam_fine: float = 1.0
     lam_global: float = 0.4
+    channels_last: bool = True
 
     @field_validator("backbone")
     @classmethod
@@ -155,7 +157,7 @@ class UniChest(
         self.folder: Path | None = None
         s = settings
         self.image_encoder = ImageEncoder(
-            s.backbone, s.width, s.pretrained, s.image_size, s.reduction, s.backbone_options
+            s.backbone, s.width, s.pretrained, s.image_size, s.reduction, s.backbone_options, s.channels_last
         )
         self.mixture = QueryMixture(
             s.width,
@@ -199,8 +201,10 @@ class UniChest(
             "expert_ratio": own[1] if expert_ratio is None else expert_ratio,
         }
         patches, pooled = self.encode_images(images)
-        image = self.mixture(patches, queries, gate_override=gate_override, need_attention=need_attention, **ratios)
-        text = self.mixture(texts[:, None], queries, **ratios) if texts is not None else None
+        answers = self.mixture(
+            patches, queries, texts=texts, gate_override=gate_override, need_attention=need_attention, **ratios
+        )
+        image, text = (answers, None) if texts is None else answers.split(len(patches))
         return UniChestOutput(image, text, pooled, self.logit_scale)
 
     def encode_images(self, images: Tensor) -> ImageFeatures:

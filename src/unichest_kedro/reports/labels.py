@@ -34,7 +34,8 @@ def label_reports(
 
     Findings and impression are read; a report without headings is read as a whole. Any affirmation makes 1,
     else any doubt -1, else any denial 0 (`LabelSettings` moves these bounds). What a finding implies by the
-    vocabulary is affirmed with it, and where a disease is affirmed or doubted the film is not "normal".
+    vocabulary is affirmed with it, and where something is affirmed or doubted that excludes "normal" by the
+    vocabulary, the film is not normal.
 
     Args:
         texts: reports as written, line breaks included; a generator will do. A Series keeps its index.
@@ -77,7 +78,7 @@ def labels_of_mentions(
     marks = _marks(mentions, rules, vocabulary, settings)
     said = _said(marks, report_of, len(reports), vocabulary, settings)
     _imply(said, vocabulary)
-    _contradict_normal(said, vocabulary, rules)
+    _contradict_normal(said, vocabulary)
     place = np.searchsorted(reports, rows).clip(max=max(len(reports) - 1, 0))
     found = (reports[place] == rows) if len(reports) else np.zeros(len(rows), bool)
     values = np.full((len(rows), len(vocabulary.findings)), np.nan, dtype="float32")
@@ -144,11 +145,10 @@ def _imply(said: np.ndarray, vocabulary: Vocabulary) -> None:
                 said[present, number[other]] = _AFFIRMED
 
 
-def _contradict_normal(said: np.ndarray, vocabulary: Vocabulary, rules: ReadingRules) -> None:
-    """Deny, in place, that a film is normal where it shows, or may show, a disease."""
-    normal = [vocabulary.findings.index(name) for name in vocabulary.normal_findings]
-    passed = {*vocabulary.normal_findings, *rules.not_disease}
-    disease = [place for place, name in enumerate(vocabulary.findings) if name not in passed]
-    ill = (said[:, disease] >= _UNCERTAIN).any(axis=1)
-    for place in normal:
-        said[ill, place] = _DENIED
+def _contradict_normal(said: np.ndarray, vocabulary: Vocabulary) -> None:
+    """Deny, in place, that a film is normal where it shows, or may show, what the vocabulary says excludes that."""
+    excludes = vocabulary.relations().excludes
+    for normal in vocabulary.normal_findings:
+        against = [place for place, name in enumerate(vocabulary.findings) if normal in excludes[name]]
+        ill = (said[:, against] >= _UNCERTAIN).any(axis=1)
+        said[ill, vocabulary.findings.index(normal)] = _DENIED

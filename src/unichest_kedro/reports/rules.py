@@ -68,7 +68,6 @@ class ReadingRules(_Rules):
     weak_starts: Phrases
     passing: Phrases
     also_by_words: dict[str, Phrases]
-    not_disease: Phrases
     words_for_parts: Phrases
 
 

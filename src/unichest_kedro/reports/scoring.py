@@ -169,11 +169,13 @@ def _require_stated(rules: SourceRules, vocabulary: Vocabulary, findings: Sequen
     stated = rules.findings
     for finding in findings:
         if finding not in vocabulary.findings:
-            raise VocabularyError(f"reports.score: {finding!r} is no finding of the vocabulary; check its spelling.")
+            raise VocabularyError(
+                f"extractor_score.findings: {finding!r} is no finding of the vocabulary; check its spelling."
+            )
         if finding not in stated:
             raise VocabularyError(
-                f"reports.score: no native label of {SOURCE} states {finding!r}, so it cannot be scored. Leave it "
-                f"out of `findings`, or map a label to it under `sources.{SOURCE}.labels` of the vocabulary."
+                f"extractor_score.findings: no native label of {SOURCE} states {finding!r}, so it cannot be scored. "
+                f"Leave it out, or map a label to it under `sources.{SOURCE}.labels` of the vocabulary."
             )
 
 

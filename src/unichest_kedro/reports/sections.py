@@ -54,12 +54,20 @@ _TITLE_WORDS = (
     "RADIOGRAPHS?|RADIOGRAPHY|FILMS?|X-RAYS?|XRAYS?|VIEWS?|AND|OF|THE|ON|WITH"
 )
 _TITLE = rf"(?:(?:{_TITLE_WORDS})\b[ \t,/&]*)+"
-_ALIASES = "|".join(r"\s+".join(map(re.escape, alias.split())) for alias in sorted(HEADINGS, key=len, reverse=True))
-# Any case at the start of a line, upper case alone within one: "the findings: ..." in a sentence is no
-# heading.
+
+
+def _any_of(aliases: Iterable[str]) -> str:
+    """A pattern of headings, the longest first."""
+    return "|".join(r"\s+".join(map(re.escape, alias.split())) for alias in sorted(aliases, key=len, reverse=True))
+
+
+_ALIASES = _any_of(HEADINGS)
+_OF_FILM = _any_of(alias for alias, section in HEADINGS.items() if section in TEXT_SECTIONS)
+# Any case at the start of a line. Within one upper case alone ("the findings: ..." in a sentence is no heading), but
+# for those that describe the film a capital is enough: a report on a single line is lost without them.
 _HEADING = re.compile(
     rf"(?m:^[ \t]*(?i:(?P<line>{_ALIASES}))[ \t]*(?::|$))"
-    rf"|(?<=\s)(?P<inline>{_ALIASES})[ \t]*:"
+    rf"|(?<=\s)(?P<inline>{_ALIASES}|(?=[A-Z])(?i:{_OF_FILM}))[ \t]*:"
     rf"|(?m:^[ \t]*(?P<title>{_TITLE}):)"
     r"|(?m:^[ \t]*(?P<odd>[A-Z]{5,12}):)"
 )

@@ -69,6 +69,12 @@ def check_source_keys(mapping: Mapping[str, object] | None) -> dict[str, SourceE
         )
     for key, value in mapping.items():
         _check_key(key, value)
+    for key in mapping:
+        if f"{key}_report" in mapping:
+            raise SettingsError(
+                f"sources: {key!r} and '{key}_report' cannot stand side by side, since names of their artefacts would "
+                f"be the same ({key}_report_labels). Give the latter another key."
+            )
     return {key: source_entry(key, mapping[key]) for key in in_order(mapping)}
 
 

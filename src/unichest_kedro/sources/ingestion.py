@@ -101,6 +101,7 @@ def ingest(
     given = _Source.of(source, root, options)
     tables = _list(given, settings)
     listing = tables.listing
+    _require_any(source, tables)
     presence = look_for(given.root, listing["path"], tables.rejected["path"])
     _report_presence(source, given.root, listing, presence.on_disk, presence.unlisted)
     absent = listing[~presence.on_disk]
@@ -151,6 +152,17 @@ def _reject_unsafe(tables: SourceTables) -> SourceTables:
         kept.assign(path=normalise(kept["path"])),
         tables.boxes,
         pd.concat([rejected, rejected_rows(unsafe["image_id"], unsafe["path"], LEAVES_ROOT)], ignore_index=True),
+    )
+
+
+def _require_any(source: str, tables: SourceTables) -> None:
+    """Stop where the tables themselves, or their paths, rule out every image."""
+    if len(tables.listing) or tables.rejected.empty:
+        return
+    first = tables.rejected.iloc[0]
+    raise SourceError(
+        f"{source}: not one of {len(tables.rejected):,} listed images can be used, for example {first['path']}: "
+        f"{first['reason']}. Correct the table, or give the folder that its paths are in."
     )
 
 

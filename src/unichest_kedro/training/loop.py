@@ -4,6 +4,7 @@ The state is saved every so many steps. All that a step depends on is in it (wei
 weights, the position in the epoch, random states), so that a run that was cut off ends as if it had not been.
 """
 
+import copy
 import logging
 import math
 import time
@@ -33,6 +34,7 @@ from unichest_kedro.training.setup import (
     check_divides,
     check_fits,
     choose_parameters,
+    compile_parts,
     identity_of,
     make_accelerator,
     make_epoch_batches,
@@ -151,6 +153,8 @@ class _Run:
         )
         self.bare: UniChest = self.accelerator.unwrap_model(self.model)
         self.average = self._make_average()
+        if self.settings.compile:
+            compile_parts(self.bare)
         self.queries = self.bare.queries_for(data.asked)
         self.columns = torch.as_tensor(data.columns(data.asked), device=self.accelerator.device)
         self.augment = BatchAugmentation(self.settings.augmentation)
@@ -294,7 +298,8 @@ class _Run:
         model = self._shown()
         model.eval()
         ratios = (self.stage.main_ratio, self.stage.expert_ratio)
-        aurocs = validation_aurocs(model, self.validation_loader, self.data, ratios, self.accelerator)
+        with torch.compiler.set_stance("force_eager"):  # its many shapes would each be compiled
+            aurocs = validation_aurocs(model, self.validation_loader, self.data, ratios, self.accelerator)
         by_source = {f"val_auroc_{source}": value for source, value in aurocs.items()}
         return {"val_auroc": mean_over_sources(aurocs)} | by_source
 
@@ -368,6 +373,8 @@ class _Run:
         self.accelerator.wait_for_everyone()
         weights = self._best_weights()
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).cpu()
+        if self.settings.compile:
+            model = copy.deepcopy(model)  # a copy is not compiled: whoever uses the model next has other shapes
         model.load_state_dict(weights)
         model.set_ratios(self.stage.main_ratio, self.stage.expert_ratio)
         model.requires_grad_(True).eval()

@@ -9,8 +9,6 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,8 +16,9 @@ from typing import Any
 
 import torch
 
-from unichest_kedro.errors import SettingsError, TrainingError
+from unichest_kedro.errors import TrainingError
 from unichest_kedro.models.unichest import UniChest
+from unichest_kedro.ray_connection import ray_connection
 from unichest_kedro.training.checkpoints import Checkpoints
 from unichest_kedro.training.data import TrainingData
 from unichest_kedro.training.loop import run_stage, stage_checkpoints
@@ -77,7 +76,8 @@ def run_workers(
     elif checkpoints.is_complete():
         return
     job = _Job(model, data, _without_restart(stage), log_folder and log_folder.resolve(), stop_after)
-    with _ray(trainer):
+    # One CPU more than the workers take, for Ray's own controller.
+    with ray_connection("trainer", trainer.address, int(trainer.num_workers * trainer.cpus_per_worker) + 1):
         _fit(job, name, storage, trainer, folder)
 
 
@@ -170,38 +170,3 @@ def _first_cause(error: BaseException) -> str:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-@contextmanager
-def _ray(trainer: TrainerSettings) -> Iterator[None]:
-    """A connection to Ray; one that was there before stays."""
-    try:
-        import ray
-    except ImportError as error:
-        raise SettingsError(
-            "trainer.engine: 'ray' needs Ray, which is not installed. Install the extra: pip install -c "
-            'requirements.lock -e ".[ray]", or use engine: local'
-        ) from error
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    try:
-        if trainer.address is None:
-            ray.init(address="local", num_cpus=_cpus(trainer), include_dashboard=False)
-        else:
-            ray.init(address=trainer.address)
-    except ConnectionError as error:
-        raise SettingsError(
-            f"trainer.address: there is no Ray cluster at {trainer.address!r} ({error}). Start one with `ray start "
-            "--head`, give its address, or leave the address out for a Ray of its own on this machine"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _cpus(trainer: TrainerSettings) -> int:
-    """CPUs that a Ray of its own offers: at least what the workers and Ray's own controller ask for."""
-    return max(os.cpu_count() or 1, int(trainer.num_workers * trainer.cpus_per_worker + 1))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unichest_kedro.imaging.augment import AugmentationSettings
 
-_NOT_DECISIVE = {"num_workers", "trackers", "restart", "save_every", "log_every"}
+_NOT_DECISIVE = {"num_workers", "compile", "trackers", "restart", "save_every", "log_every"}
 """Settings of training that change nothing in its result."""
 
 
@@ -57,8 +57,10 @@ class TrainingSettings(_Settings):
     `sampling` says how an epoch is drawn: `proportional` takes every image once; `balanced` gives every
     source the same number of draws; `temperature` gives a source of n images a share proportional to n ** (1
     / temperature). An epoch has as many draws as there are training images. `gradient_clip` is the largest
-    gradient norm, or none. `precision` auto is bf16 on a GPU and float32 on a processor, where bf16 can be many
-    times slower. `trackers` are names that accelerate knows. With `restart` a saved state is ignored.
+    gradient norm, or none. `precision` auto is bf16 where the device has units for it (GPUs, processors with
+    AMX) and float32 elsewhere, where bf16 can be many times slower. With `compile` torch compiles image
+    encoder and query networks before the first step, which takes minutes and needs a C++ compiler (on a GPU,
+    Triton). `trackers` are names that accelerate knows. With `restart` a saved state is ignored.
 
     The state is saved every `save_every` steps and after each epoch; trackers hear of every `log_every`-th step.
     With `ema_decay` an exponential moving average of the weights is validated and kept instead of the weights.
@@ -73,6 +75,7 @@ class TrainingSettings(_Settings):
     num_workers: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "no", "bf16", "fp16"] = "no"
+    compile: bool = False
     gradient_clip: float | None = Field(default=None, gt=0)
     sampling: Literal["proportional", "balanced", "temperature"] = "proportional"
     temperature: float = Field(default=2.0, ge=1)

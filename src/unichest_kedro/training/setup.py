@@ -1,6 +1,10 @@
 """What a stage is, and the parts its run is made of: optimiser, batches, accelerator, trackers, identity."""
 
 import hashlib
+import importlib.util
+import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from unichest_kedro.errors import SettingsError
-from unichest_kedro.models.device import pick_device
+from unichest_kedro.models.device import has_bf16_units, pick_device
 from unichest_kedro.models.unichest import UniChest, UniChestOutput
 from unichest_kedro.training.data import (
     Batch,
@@ -27,6 +31,8 @@ from unichest_kedro.training.data import (
 )
 from unichest_kedro.training.processes import Processes
 from unichest_kedro.training.settings import OptimiserSettings, TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 LOSS_TERMS = ("image", "text", "contrastive", "source_image", "source_text")
 """Parts of the loss; the history has a column `loss_<name>` for each, NaN where a stage lacks it."""
@@ -162,7 +168,31 @@ def make_accelerator(settings: TrainingSettings, log_folder: Path | None) -> Acc
 def _precision(settings: TrainingSettings) -> str:
     if settings.precision != "auto":
         return settings.precision
-    return "no" if pick_device(settings.device).type == "cpu" else "bf16"
+    return "bf16" if has_bf16_units(pick_device(settings.device)) else "no"
+
+
+def check_compiler(device: torch.device) -> None:
+    """Checks that torch finds what it compiles with.
+
+    Raises:
+        SettingsError: there is no C++ compiler (processor) or no Triton (GPU).
+    """
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise SettingsError("compile: true needs Triton, which is not installed; install it, or use compile: false")
+        return
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise SettingsError(
+            f"compile: true needs a C++ compiler, and there is no '{compiler}' here; install one (or name another in "
+            "the environment variable CXX), or use compile: false"
+        )
+
+
+def compile_parts(model: UniChest) -> None:
+    """Has torch compile image encoder and query networks when they are first run; names and weights stay."""
+    model.image_encoder.compile()
+    model.mixture.compile()
 
 
 def start_trackers(accelerator: Accelerator, stage: Stage, identity: Mapping[str, Any]) -> None:
@@ -184,8 +214,8 @@ def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
     """Checks what can be checked before any work.
 
     Raises:
-        SettingsError: model and texts differ in width, the precision needs another device, or the model does
-            not know a finding that is asked.
+        SettingsError: model and texts differ in width, the precision needs another device, there is no compiler, or
+            the model does not know a finding that is asked.
     """
     width = data.text_embeddings.shape[1]
     if width != model.settings.width:
@@ -199,6 +229,11 @@ def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
                 f"image_size: the model's is {model.settings.image_size}, but the films of {source} are stored at "
                 f"{stored} pixels and would only be enlarged; set imaging.image_size to at least the model's"
             )
-    if stage.settings.precision == "fp16" and pick_device(stage.settings.device).type == "cpu":
+    device = pick_device(stage.settings.device)
+    if stage.settings.precision == "fp16" and device.type == "cpu":
         raise SettingsError("precision: 'fp16' needs a CUDA device; on CPU 'no' and 'bf16' work")
+    if stage.settings.precision == "bf16" and not has_bf16_units(device):
+        logger.warning("precision: this device has no units for bf16, which is slower here than 'no' (float32)")
+    if stage.settings.compile:
+        check_compiler(device)
     model.queries_for(data.asked)

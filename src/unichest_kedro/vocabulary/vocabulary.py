@@ -350,12 +350,14 @@ def _check_phrases(definitions: Iterable[Finding]) -> None:
                     f"vocabulary: finding {finding.name!r}: synonym {phrase!r} must be lower case, with "
                     "single spaces: reports are compared in lower case."
                 )
-            if phrase in meaning:
+            words = " ".join(phrase.replace("-", " ").split())
+            if words in meaning:
                 raise VocabularyError(
                     f"vocabulary: synonym {phrase!r} of finding {finding.name!r} is already a phrase of "
-                    f"{meaning[phrase]!r}. A phrase means one finding and stands once: remove one of the two."
+                    f"{meaning[words]!r}. A phrase means one finding and stands once (a hyphen counts as a space): "
+                    "remove one of the two."
                 )
-            meaning[phrase] = finding.name
+            meaning[words] = finding.name
 
 
 def _check_rules(source: str, rules: SourceRules, findings: tuple[str, ...]) -> None:

@@ -158,6 +158,7 @@ def _facts(
         "training_films": films,
         "phantoms": [source for source in trained if folders[source].phantom],
         "findings_asked": list(data.asked),
+        "stored_image_size": max((getattr(store, "image_size", 0) for store in data.stores.values()), default=0),
         "one_sided": one_sided,
         "seed": seed,
     }

@@ -1,0 +1,1 @@
+"""A user's own films: from files to a table of findings, heat maps and an ONNX file."""
