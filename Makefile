@@ -11,7 +11,7 @@ help:
 	@echo "make test     lint, unit tests and a small end-to-end run"
 	@echo "make viz      look at the pipelines in a browser"
 	@echo "make jupyter  Jupyter Lab with catalog, context and pipelines at hand"
-	@echo "make bench    wall time and peak memory of every stage"
+	@echo "make bench    speed and memory of every stage, of a training step and of prediction (takes a while)"
 	@echo "make seeds    the demo's table over three seeds"
 	@echo "make clean    remove everything the pipelines made (not your raw data)"
 
@@ -45,6 +45,15 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/phantoms.py
 	$(BIN)/python benchmarks/ingestion.py
+	$(BIN)/python benchmarks/harmonise.py
+	$(BIN)/python benchmarks/reports.py
+	$(BIN)/python benchmarks/texts.py
+	$(BIN)/python benchmarks/leakage.py
+	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/steps.py
+	$(BIN)/python benchmarks/query_networks.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/predict.py
 
 seeds: $(INSTALLED)
 	$(BIN)/python benchmarks/seeds.py

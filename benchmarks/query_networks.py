@@ -85,7 +85,7 @@ def seconds(step: Callable[[], None], repeats: int) -> float:
 
 
 def step_of(mixture: nn.Module, stage: str, training: bool) -> Callable[[], None]:
-    """Image branch and text branch; in training the gradient too."""
+    """Image branch and text branch (here in one call); in training the gradient too."""
     generator = torch.Generator().manual_seed(0)
     patches = torch.randn(IMAGES, PATCHES, WIDTH, generator=generator)
     texts = torch.randn(IMAGES, 1, WIDTH, generator=generator)
@@ -95,13 +95,16 @@ def step_of(mixture: nn.Module, stage: str, training: bool) -> Callable[[], None
         patches.requires_grad_()  # the image encoder learns there
     mixture.train(training)
 
-    def answer(seen: Tensor) -> Tensor:
-        output = mixture(seen, queries, main_ratio=main_ratio, expert_ratio=expert_ratio)
-        return output if isinstance(output, Tensor) else output.probabilities
+    ratios = {"main_ratio": main_ratio, "expert_ratio": expert_ratio}
+
+    def answer() -> Tensor:
+        if isinstance(mixture, QueryMixture):
+            return mixture(patches, queries, texts=texts[:, 0], **ratios).probabilities.sum()
+        return mixture(patches, queries, **ratios).sum() + mixture(texts, queries, **ratios).sum()
 
     def step() -> None:
         with torch.set_grad_enabled(training):
-            loss = answer(patches).sum() + answer(texts).sum()
+            loss = answer()
         if training:
             mixture.zero_grad()
             loss.backward()

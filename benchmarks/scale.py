@@ -2,8 +2,8 @@
 
 Counted: the operations of one step of the paper's network, forward and backward, and the bytes of what is stored.
 Assumed: the share of a card's peak arithmetic that a step reaches (ResNet-50 is bound by memory; public training
-figures for it on this class of card come to about a tenth), what is lost when several cards work together, and the
-processor time that an image takes.
+figures for it on this class of card come to about a tenth), and what is lost when several cards work together. Measured
+(`data.py`): the processor time of loading an image; the rest of the augmentation runs on the card.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=0.1, help="of the card's peak arithmetic that a step reaches")
     parser.add_argument("--together", type=float, default=0.9, help="of its own speed that each of several cards keeps")
-    parser.add_argument("--milliseconds", type=float, default=8.0, help="of one core to read, crop and flip an image")
+    parser.add_argument("--milliseconds", type=float, default=1.5, help="of one core to read, crop and flip an image")
     options = parser.parse_args()
     store = IMAGES * IMAGE_SIZE * IMAGE_SIZE * LONGER_SIDE
     print(f"image store {store / 1e9:.0f} GB, text embeddings {TEXTS * WIDTH * 4 / 1e9:.2f} GB, ", end="")

@@ -1,8 +1,9 @@
 """Prints what a training step takes, part by part, in both stages: the paper's network on made-up films and texts.
 
 The real loop runs (`run_stage`, the paper's settings and augmentation), on films of an image store that is written
-first; the fastest step counts, since other work on the machine only ever makes one slower, and the median stands beside
-it. Every moment of a step belongs to one part: `data` is all from the end of one optimiser step to the next batch,
+first; the fastest step counts, since other work on the machine only ever makes one slower. Beside it stand the median
+and, as `cores`, the processor time of all threads divided by their number: what a step takes where nothing else runs.
+Every moment of a step belongs to one part: `data` is all from the end of one optimiser step to the next batch,
 `backward` includes the gradient's norm and the checks that it is finite. On a processor the published code's time for
 the same step stands beside each row: as it is, and with text features given (measured once on that code, on two cores;
 it encodes texts at every step). On a GPU the steps are run in bf16, with the peak of its memory and the share of its
@@ -11,6 +12,7 @@ peak arithmetic that the step uses.
 
 import argparse
 import logging
+import os
 import statistics
 import sys
 import time
@@ -20,6 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+# Threads that wait sleep: where they spin, a step takes ten times longer as soon as anything else runs on the machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pandas as pd
@@ -72,9 +77,10 @@ class Shape(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step's seconds, all together and of each part; the parts add up to the whole."""
+    """One step's seconds, all together, of the processor, and of each part; the parts add up to the whole."""
 
     seconds: float
+    processor: float
     parts: dict[str, float]
 
 
@@ -86,6 +92,7 @@ class Clock:
         self.steps: list[Step] = []
         self.parts = dict.fromkeys(PARTS, 0.0)
         self.last: float | None = None
+        self.processor = time.process_time()
 
     def cut(self, part: str) -> None:
         """Everything since the last cut belonged to `part`."""
@@ -98,7 +105,9 @@ class Clock:
 
     def end_of_step(self) -> None:
         """The optimiser is done."""
-        self.steps.append(Step(sum(self.parts.values()), self.parts))
+        processor = time.process_time()
+        self.steps.append(Step(sum(self.parts.values()), processor - self.processor, self.parts))
+        self.processor = processor
         self.parts = dict.fromkeys(PARTS, 0.0)
 
     @contextmanager
@@ -228,10 +237,12 @@ def measure(shape: Shape, device: torch.device, options: argparse.Namespace) -> 
         with clock.watching():
             run_stage(model, data, stage, Path(folder) / "state")
     steps = clock.steps[3:]  # before: allocations, the choice of kernels, the workers' start
-    fastest = min(steps)
+    fastest = min(steps, key=lambda step: step.seconds)
     median = statistics.median(step.seconds for step in steps)
+    cores = min(step.processor for step in steps) / torch.get_num_threads()
     shares = "".join(f"{seconds / fastest.seconds:>10.0%}" for seconds in fastest.parts.values())
-    print(f"{shape.stage:<9}{shape.image_size:>5}{shape.batch_size:>6}{fastest.seconds:>9.3f}{median:>9.3f}", end="")
+    print(f"{shape.stage:<9}{shape.image_size:>5}{shape.batch_size:>6}{fastest.seconds:>9.3f}", end="")
+    print(f"{median:>9.3f}{cores:>8.3f}", end="")
     print(f"{shape.batch_size / fastest.seconds:>10.1f}{shares}  {_beside(shape, fastest.seconds, device)}", flush=True)
     return fastest
 
@@ -281,7 +292,7 @@ def main() -> None:
         card = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads"
         precision = {"no": "float32"}.get(options.precision, options.precision)
         print(f"{card}, {options.backbone}, {FINDINGS} findings, {precision}; shares of the fastest step")
-        print(f"{'stage':<9}{'px':>5}{'batch':>6}{'s/step':>9}{'median':>9}{'images/s':>10}", end="")
+        print(f"{'stage':<9}{'px':>5}{'batch':>6}{'s/step':>9}{'median':>9}{'cores':>8}{'images/s':>10}", end="")
         print("".join(f"{part.split()[-1][:9]:>10}" for part in PARTS))
         for size, batch in sizes:
             for stage in ("conquer", "divide"):
