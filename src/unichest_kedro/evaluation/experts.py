@@ -24,7 +24,7 @@ from unichest_kedro.evaluation.metrics import (
     macro_table,
     mutual_information,
 )
-from unichest_kedro.evaluation.scoring import ROUNDING, Films, Images, Resize, require_complete
+from unichest_kedro.evaluation.scoring import ROUNDING, Films, Images, Resize, evaluation_mode, require_complete
 from unichest_kedro.models.unichest import UniChest
 
 MIXTURE = "Mixture"
@@ -105,20 +105,15 @@ def collect(
     if wanted.empty:
         raise UniChestError(f"no image in split {', '.join(splits)} to ask the experts about; ask about another split")
     tables = []
-    was_training = model.training
-    model.eval()
-    try:
-        with tqdm(total=len(wanted), desc=f"ask the experts of {name}", unit="image") as bar:
-            for source, part in wanted.groupby("source", sort=False):
-                findings = list(findings_by_source[source])
-                films = Films(stores[source], part["image_row"].tolist(), image_size, resize)
-                loader = DataLoader(films, batch_size=batch_size, shuffle=False, num_workers=workers)
-                answers = _answers(model, loader, findings, bar)
-                _require_probabilities(name, str(source), answers)
-                truth = labels[source][findings].to_numpy()[part["label_row"].to_numpy()]
-                tables.append(_table(name, part, findings, answers, truth))
-    finally:
-        model.train(was_training)
+    with evaluation_mode(model), tqdm(total=len(wanted), desc=f"ask the experts of {name}", unit="image") as bar:
+        for source, part in wanted.groupby("source", sort=False):
+            findings = list(findings_by_source[source])
+            films = Films(stores[source], part["image_row"].tolist(), image_size, resize)
+            loader = DataLoader(films, batch_size=batch_size, shuffle=False, num_workers=workers)
+            answers = _answers(model, loader, findings, bar)
+            _require_probabilities(name, str(source), answers)
+            truth = labels[source][findings].to_numpy()[part["label_row"].to_numpy()]
+            tables.append(_table(name, part, findings, answers, truth))
     table = pd.concat(tables, ignore_index=True)
     require_complete(table)
     table["trained_on"] = table["source"].isin(list(trained_on))

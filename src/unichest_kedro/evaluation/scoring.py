@@ -104,7 +104,7 @@ def score(
     """
     wanted = _wanted(examples, splits)
     tables = []
-    with _evaluation_mode(model), tqdm(total=len(wanted), desc=f"score {name}", unit="image") as bar:
+    with evaluation_mode(model), tqdm(total=len(wanted), desc=f"score {name}", unit="image") as bar:
         for source, part in wanted.groupby("source", sort=False):
             findings = list(findings_by_source[source])
             films = Films(stores[source], part["image_row"].tolist(), image_size, resize)
@@ -130,7 +130,8 @@ def _wanted(examples: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
 
 
 @contextmanager
-def _evaluation_mode(model: Asked) -> Iterator[None]:
+def evaluation_mode(model: Asked) -> Iterator[None]:
+    """Evaluation mode inside; afterwards the model is in the mode in which it came."""
     was_training = model.training
     model.train(False)
     try:

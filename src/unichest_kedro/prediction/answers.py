@@ -1,7 +1,6 @@
 """Films through the model, in batches: what comes out is kept small, so that memory does not grow with the films."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unichest_kedro.errors import UniChestError, UnreadableImage
+from unichest_kedro.evaluation.scoring import evaluation_mode
 from unichest_kedro.imaging.augment import resize_square
 from unichest_kedro.imaging.resize import shorter_side
 from unichest_kedro.models.unichest import UniChest
@@ -128,7 +128,7 @@ def answer(
         collate_fn=list,
         num_workers=workers,
     )
-    with _evaluation_mode(model), computing(model, precision, len(pictures)) as compute, torch.inference_mode():
+    with evaluation_mode(model), computing(model, precision, len(pictures)) as compute, torch.inference_mode():
         for batch in loader:
             seen = tuple(item for item, _ in batch)
             squares = [square for _, square in batch if square is not None]
@@ -154,13 +154,3 @@ def _checked(probabilities: np.ndarray) -> np.ndarray:
             f"{probabilities[wrong][0]}; it has diverged or its folder is damaged: use another model folder"
         )
     return np.clip(probabilities, 0, 1)
-
-
-@contextmanager
-def _evaluation_mode(model: UniChest) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

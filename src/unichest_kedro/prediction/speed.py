@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils import mkldnn
 
+from unichest_kedro.models.device import has_bf16_units
 from unichest_kedro.models.mixture import MixtureOutput
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.prediction.settings import Precision
@@ -65,8 +66,8 @@ def computing(model: UniChest, precision: Precision = "auto", pictures: int = 1)
 def resolve(precision: Precision, model: UniChest) -> torch.dtype:
     """What is computed in: for "auto" bfloat16 on a processor that has units for it (AMX), float32 everywhere else."""
     if precision == "auto":
-        on_cpu = model.finding_embeddings.device.type == "cpu"
-        precision = "bfloat16" if on_cpu and torch.cpu.get_capabilities().get("amx_bf16", False) else "float32"
+        device = model.finding_embeddings.device
+        precision = "bfloat16" if device.type == "cpu" and has_bf16_units(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
