@@ -12,14 +12,10 @@ from unichest_kedro.errors import UniChestError
 from unichest_kedro.evaluation.accounting import FATES
 from unichest_kedro.evaluation.settings import EvaluationSettings
 from unichest_kedro.pipelines.evaluation import create_pipeline
-from unichest_kedro.pipelines.evaluation.nodes import (
-    _asked,
-    _trained_on,
-    compute_metrics,
-    draw_figures,
-    write_report,
-    write_summary,
-)
+from unichest_kedro.pipelines.evaluation.measuring_nodes import compute_metrics
+from unichest_kedro.pipelines.evaluation.reporting_nodes import draw_figures, write_report, write_summary
+from unichest_kedro.pipelines.evaluation.scoring_nodes import _asked
+from unichest_kedro.pipelines.evaluation.shared import trained_sources_of
 from unichest_kedro.schemas import Metrics
 
 from .conftest import (
@@ -84,9 +80,9 @@ def test_summary_says_what_was_left_out(by_model):
 def test_a_model_says_itself_what_it_was_trained_on():
     active = {"mimic_cxr": None, "open_i": None}
     told = SimpleNamespace(facts={"trained_on": ["open_i"]})
-    assert _trained_on(told, ["mimic_cxr"], active) == ("open_i",)
-    assert _trained_on(SimpleNamespace(facts={}), ["mimic_cxr", "chexpert"], active) == ("mimic_cxr",)
-    assert _trained_on(SimpleNamespace(facts={"trained_on": []}), ["mimic_cxr"], active) == ()
+    assert trained_sources_of(told, ["mimic_cxr"], active) == ("open_i",)
+    assert trained_sources_of(SimpleNamespace(facts={}), ["mimic_cxr", "chexpert"], active) == ("mimic_cxr",)
+    assert trained_sources_of(SimpleNamespace(facts={"trained_on": []}), ["mimic_cxr"], active) == ()
 
 
 def test_only_findings_with_a_known_label_are_asked(caplog):

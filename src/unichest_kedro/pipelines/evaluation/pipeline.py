@@ -4,17 +4,14 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from unichest_kedro.pipelines.evaluation.nodes import (
-    compute_metrics,
-    count_listed_images,
+from unichest_kedro.pipelines.evaluation.measuring_nodes import compute_metrics, count_listed_images
+from unichest_kedro.pipelines.evaluation.reporting_nodes import (
     draw_figures,
     draw_films,
-    score_conquer,
-    score_continued,
-    score_unichest,
     write_report,
     write_summary,
 )
+from unichest_kedro.pipelines.evaluation.scoring_nodes import score_conquer, score_continued, score_unichest
 from unichest_kedro.pipelines.per_source import of_every
 
 STAGES = ("conquer", "continued", "unichest")
