@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from unichest_kedro.config_loader import LocalGlobalsConfigLoader
+from unichest_kedro.errors import SettingsError
 
 
 @pytest.fixture
@@ -44,3 +45,43 @@ def test_interpolations_see_the_same_globals(conf):
 def test_an_empty_local_file_changes_nothing(conf):
     (conf / "local" / "globals.yml").write_text("")
     assert loader(conf, "paper")["globals"]["sources"] == {}
+
+
+@pytest.fixture
+def parameters(conf):
+    (conf / "base" / "parameters_training.yml").write_text("conquer: {epochs: 3, inner: {rate: 1}}\n")
+    (conf / "base" / "parameters.yml").write_text("where: ${globals:data}\nfilms: ${globals:sources}\n")
+    (conf / "local" / "parameters.yml").write_text("conquer: {epochs: null}\n")
+    return conf
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("conquer.epochs", "local/parameters.yml"),
+        ("conquer.inner.rate", "base/parameters_training.yml"),
+        ("conquer.inner.absent", "base/parameters_training.yml"),
+        ("where", "base/globals.yml"),
+        ("films", "local/globals.yml"),
+        ("nothing.at.all", ""),
+        ("seed", "--params"),
+    ],
+)
+def test_a_parameters_place_is_known(parameters, name, place):
+    made = LocalGlobalsConfigLoader(
+        conf_source=str(parameters), base_env="base", default_run_env="local", runtime_params={"seed": 3}
+    )
+    assert made.said_in(name) == (f"{parameters.name}/{place}" if place and place != "--params" else place)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("conquer:\n  epochs: 3\n   batch: 1\n", r"parameters\.yml.*line 2.*YAML"),
+        ("conquer: {epochs: '${globals:absent}'}\n", r"conquer\.epochs in the configuration.*absent"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(conf, text, words):
+    (conf / "local" / "parameters.yml").write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        loader(conf, None)["parameters"]

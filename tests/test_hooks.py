@@ -1,5 +1,6 @@
 """What guards the artefacts: half-written ones vanish, foreign ones and missing ones stop a run with one sentence."""
 
+import json
 import os
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from unichest_kedro import hooks
 from unichest_kedro.errors import MissingArtefact, SettingsError, VocabularyError
 from unichest_kedro.hooks import ActiveSourcesHook, ArtefactHook
 from unichest_kedro.journal import Journal, Record, digest_of
+from unichest_kedro.training.settings import ConquerSettings
 
 DEAD = "999999999"
 
@@ -136,6 +138,78 @@ def test_staleness_is_found_through_many_generations(tmp_path):
         journal.record(f"n{number}", Record({}, f"d{number}", parents))
     assert journal.stale("n29", lambda name: "old") == set()
     assert len(journal.stale("n29", lambda name: "new")) == 30
+
+
+def with_parameters(catalog, **values):
+    """The catalog as a run of these parameters has it."""
+    for name, value in values.items():
+        catalog[f"params:{name}"] = MemoryDataset(value)
+    return catalog
+
+
+@pytest.fixture
+def trained(hook, catalog):
+    """Three artefacts in a chain, the first made with `conquer`, the second with `seed` and `trainer`."""
+    with_parameters(catalog, conquer=ConquerSettings(epochs=3), seed=1, trainer={"engine": "local"})
+    saved(hook, catalog, "chexpert_studies", "params:conquer")
+    saved(hook, catalog, "examples", "chexpert_studies", "params:seed", "params:trainer", "parameters")
+    saved(hook, catalog, "conquer_model", "examples")
+    nodes = [([], "chexpert_studies"), (["chexpert_studies"], "examples"), (["examples"], "conquer_model")]
+    return run_of(*nodes)
+
+
+def there(catalog):
+    return [catalog.exists(n) for n in ("chexpert_studies", "examples", "conquer_model")]
+
+
+def test_going_on_remakes_what_was_made_with_another_parameter_and_all_that_follows(hook, catalog, trained, caplog):
+    with_parameters(catalog, seed=2)
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [True, False, False]
+    assert "Removed 'examples': made with another seed" in caplog.text
+    assert "Removed 'conquer_model': what it was made from has changed since" in caplog.text
+
+
+def test_settings_that_change_no_result_remake_nothing(hook, catalog, trained):
+    quiet = ConquerSettings(epochs=3, num_workers=4, log_every=1, save_every=7, trackers=())
+    with_parameters(catalog, conquer=quiet, trainer={"engine": "ray"})
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [True, True, True]
+    with_parameters(catalog, conquer=ConquerSettings(epochs=4))
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [False, False, False]
+
+
+def test_otherwise_another_parameter_is_a_warning(hook, catalog, trained, caplog):
+    with_parameters(catalog, seed=2)
+    hook.before_pipeline_run({}, run_of((["examples"], "conquer_model")), catalog)
+    assert "examples: made with another seed; used as they are" in caplog.text
+    assert there(catalog) == [True, True, True]
+    hook.after_pipeline_run(trained)
+    assert "examples: made with another seed; `kedro run --only-missing-outputs`" in caplog.text
+
+
+def test_the_same_parameters_are_no_change(hook, catalog, trained, caplog):
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    hook.after_pipeline_run(trained)
+    assert there(catalog) == [True, True, True]
+    assert caplog.text == ""
+
+
+def test_a_journal_from_before_parameters_were_noted_is_read(tmp_path, hook, catalog, trained):
+    file = tmp_path / "data/.journal/artefacts.json"
+    records = json.loads(file.read_text())
+    assert set(records["examples"]["parameters"]) == {"params:seed"}
+    file.write_text(json.dumps({n: {k: v for k, v in r.items() if k != "parameters"} for n, r in records.items()}))
+    with_parameters(catalog, seed=2)
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [True, True, True]
+
+
+def test_a_parameter_that_this_run_lacks_is_not_compared(tmp_path, hook, catalog, trained):
+    bare = DataCatalog({n: catalog.get(n) for n in ("chexpert_studies", "examples", "conquer_model")})
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, bare)
+    assert there(bare) == [True, True, True]
 
 
 def test_a_finished_dataset_is_kept(hook, catalog):

@@ -5,6 +5,7 @@ are for the user, not for the developer, so the message stands alone; `--verbose
 """
 
 import copy
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.validation import DataValidationError, ParameterValidationError
 
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.issue_report import as_lines, command_line, issue_block, versions
 
 EXPECTED = (UniChestError, ParameterValidationError, DataValidationError)
 
@@ -29,27 +31,50 @@ def user_error(error: BaseException) -> BaseException | None:
 
 
 def _with_plain_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a click callback so that a user's error ends the command with its message and exit code 1."""
+    """Wrap a click callback so that a user's error ends the command with its message and exit code 1.
+
+    An error that no user can mend keeps its traceback, and below it come the lines that belong into an issue.
+    """
 
     def wrapped(*args: Any, verbose_errors: bool, **kwargs: Any) -> Any:
         # `--pipeline` is this project's documented way; Kedro would announce its retirement at every run.
         warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
         try:
             return callback(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # of the command line itself
         except Exception as error:
             known = user_error(error)
-            if known is None or verbose_errors:
-                raise
-            raise click.ClickException(str(known)) from error
+            if known is not None and not verbose_errors:
+                raise click.ClickException(str(known)) from error
+            traceback.print_exception(error)
+            click.echo(f"\n{issue_block(error, command_line())}", err=True)
+            raise click.exceptions.Exit(1) from error
 
     return wrapped
+
+
+def _show_versions(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(as_lines(versions()))
+        context.exit()
 
 
 def _run_command() -> click.Command:
     command = copy.copy(kedro_run)
     command.callback = _with_plain_errors(kedro_run.callback)
-    flag = click.Option(["--verbose-errors"], is_flag=True, help="Show the whole traceback of an error.")
-    command.params = [*kedro_run.params, flag]
+    flags = [
+        click.Option(["--verbose-errors"], is_flag=True, help="Show the whole traceback of an error."),
+        click.Option(
+            ["--versions"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_versions,
+            help="Show versions and device, for an issue, and exit.",
+        ),
+    ]
+    command.params = [*kedro_run.params, *flags]
     return command
 
 

@@ -1,8 +1,9 @@
 """What happens around a run: the active sources are noted, artefacts are guarded, the result is printed.
 
 Kedro's datasets write in place. A run killed while one is written would leave a file that `--only-missing-outputs`
-takes for whole; artefacts made from phantoms would pass for a user's own once `sources` is set; and a table of row
-numbers would quietly point into a store that was remade. `ArtefactHook` keeps a journal beside the data against all.
+takes for whole; artefacts made from phantoms would pass for a user's own once `sources` is set; a table of row numbers
+would quietly point into a store that was remade; and a model would pass for one of other settings than it was trained
+with. `ArtefactHook` keeps a journal beside the data against all.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -24,20 +26,30 @@ from kedro.pipeline.node import Node
 
 from unichest_kedro.active_sources import check_own_sources, sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
+from unichest_kedro.issue_report import NODE_NOTE
 from unichest_kedro.journal import Journal, Record, digest_of
-from unichest_kedro.sources import source_entry, trained_sources
+from unichest_kedro.parameter_mistakes import PREFIX, find_mistakes, in_one_message, types_of_parameters
+from unichest_kedro.parameters_digest import parameter_digest
+from unichest_kedro.sources import SOURCES, source_entry, trained_sources
 
 logger = logging.getLogger(__name__)
 
 PIPELINES_MODULE = "unichest_kedro.pipeline_registry"
 STAGES = (
-    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide", "pretrain", "evaluate"),
-    *("score_extractor", "import_official"),
+    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide"),
+    *("score", "measure", "inspect", "report"),
+    *("pretrain", "evaluate", "score_extractor", "import_official", "ablate"),
 )
 """Pipelines whose artefacts a user may be told to make, smallest first."""
 
+_ADVICE = "`kedro run --only-missing-outputs` makes them anew"
+
 TRAINED = "conquer_model"
 """What a run makes that trains."""
+
+JUDGED = "params:benchmarks"
+COMPARED = "params:other_models"
+"""What a run takes that judges models."""
 
 
 class ActiveSourcesHook:
@@ -58,13 +70,52 @@ class ActiveSourcesHook:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Stop a run that is to train, before any film is read, where no source is there to train on.
+        """Stop a run, before any film is read, that has no source to train on, or that cannot judge what it is to.
 
         Raises:
-            SettingsError: naming what `train_on` has and which sources there are.
+            SettingsError: naming what `train_on` has and which sources there are; or the benchmark or other model that
+                is wrong.
         """
         if TRAINED in pipeline.all_outputs():
             trained_sources(catalog.load("params:train_on"), self._active)
+        if {JUDGED, COMPARED} <= pipeline.inputs():
+            self._check_judging(catalog)
+
+    def _check_judging(self, catalog: CatalogProtocol) -> None:
+        """Check what is judged, and beside which other models, before hours are spent on training."""
+        # Imported here: they need torch, which commands that run nothing can do without.
+        from unichest_kedro.evaluation.benchmarks import check_benchmarks
+        from unichest_kedro.evaluation.other_models import check_other_models
+        from unichest_kedro.pipelines.evaluation.shared import MODELS
+        from unichest_kedro.vocabulary import Vocabulary
+
+        words = Vocabulary.from_mapping(catalog.load("vocabulary"))
+        check_benchmarks(catalog.load(JUDGED), words, self._active)
+        sources = tuple(dict.fromkeys([*SOURCES, *self._active]))
+        check_other_models(catalog.load(COMPARED), tuple(MODELS.values()), sources)
+
+
+class ParametersHook:
+    """Checks every parameter before any work, and says all that is wrong in words of its own."""
+
+    @hook_impl(trylast=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the parameters against the settings that the nodes take.
+
+        Raises:
+            SettingsError: with a sentence for each mistake.
+        """
+        loader = context.config_loader
+        try:
+            parameters = loader["parameters"]
+        except MissingConfigException:
+            return  # Kedro says so itself
+        said_in = getattr(loader, "said_in", lambda name: "")
+        nodes = [(node.func, node.inputs) for pipeline in dict(pipelines).values() for node in pipeline.nodes]
+        mistakes = find_mistakes(parameters, types_of_parameters(nodes), said_in)
+        if mistakes:
+            advice = "conf/base/parameters*.yml explains every setting; write yours into conf/local/parameters.yml."
+            raise SettingsError(in_one_message(mistakes, advice))
 
 
 class ArtefactHook:
@@ -110,8 +161,10 @@ class ArtefactHook:
         kept = [name for name in kept if catalog.exists(name)]
         self._check_origin([*needed, *kept])
         self._check_stale(needed)
-        for name in [name for name in kept if self._stale(name)]:
-            self._remove(name, "what it was made from has changed since")
+        kept_reasons = {name: reason for name in kept if (reason := self._reason(name))}
+        for name, reason in kept_reasons.items():
+            self._remove(name, reason)
+        self._warn_of_other_parameters(needed, "used as they are")
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -124,16 +177,19 @@ class ArtefactHook:
         parents = {name: self._digest(name) for name in _persisted(node.inputs)}
         known = {name: digest for name, digest in parents.items() if digest is not None}
         digest = digest_of(self._path(dataset_name)) or ""
-        self._journal.record(dataset_name, Record(self._sources_of(dataset_name), digest, known))
+        asked = {name: self._digest_of_parameter(name) for name in node.inputs if name.startswith(PREFIX)}
+        parameters = {name: value for name, value in asked.items() if value is not None}
+        self._journal.record(dataset_name, Record(self._sources_of(dataset_name), digest, known, parameters))
         self._journal.close(dataset_name)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Say so when something that this run left alone is older than what this run made."""
-        old = [name for name in _persisted(pipeline.all_outputs()) if self._stale(name)]
+        outputs = _persisted(pipeline.all_outputs())
+        old = [name for name in outputs if self._stale(name)]
         if old:
-            advice = "`kedro run --only-missing-outputs` makes them anew"
-            logger.warning("%s: made from what has changed since; %s.", ", ".join(old), advice)
+            logger.warning("%s: made from what has changed since; %s.", ", ".join(old), _ADVICE)
+        self._warn_of_other_parameters([name for name in outputs if name not in old], _ADVICE)
 
     def _sources_of(self, dataset_name: str) -> dict[str, str]:
         own = [source for source in self._origin if dataset_name.startswith(f"{source}_")]
@@ -152,8 +208,33 @@ class ArtefactHook:
         path = self._path(name)
         return digest_of(path) if path.is_file() else None
 
+    def _digest_of_parameter(self, name: str) -> str | None:
+        """Return the digest of a parameter of this run; None where there is none, or it changes no result."""
+        if self._catalog is None or name not in self._catalog:
+            return None
+        return parameter_digest(name.removeprefix(PREFIX), self._catalog.get(name).load())
+
     def _stale(self, name: str) -> set[str]:
         return self._journal.stale(name, self._digest_of_input)
+
+    def _reason(self, name: str) -> str:
+        """Why an artefact is not what this run would make, in words; "" where it is."""
+        other = self._journal.other_parameters(name, self._digest_of_parameter)
+        if other:
+            return f"made with another {', '.join(parameter.removeprefix(PREFIX) for parameter in other)}"
+        if self._journal.stale(name, self._digest_of_input, self._digest_of_parameter):
+            return "what it was made from has changed since"
+        return ""
+
+    def _warn_of_other_parameters(self, names: Iterable[str], advice: str) -> None:
+        """Say which of these artefacts were made with other parameters than this run has."""
+        made: dict[str, list[str]] = {}
+        for name in names:
+            other = self._journal.other_parameters(name, self._digest_of_parameter)
+            if other:
+                made.setdefault(", ".join(parameter.removeprefix(PREFIX) for parameter in other), []).append(name)
+        for parameters, artefacts in made.items():
+            logger.warning("%s: made with another %s; %s.", ", ".join(artefacts), parameters, advice)
 
     def _remove(self, name: str, reason: str) -> None:
         path = self._path(name)
@@ -204,6 +285,15 @@ class SummaryHook:
         if self._written:
             click.echo(f"\n{catalog.load('summary')}\nReport: {catalog.get('report')._filepath}")
         self._written = False
+
+
+class FailureHook:
+    """Notes on an error which node raised it."""
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: Node) -> None:
+        """Put the node's name on the error, for the traceback and for an issue."""
+        error.add_note(f"{NODE_NOTE}{node.name}")
 
 
 def _origin_of(source: str, config: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 Kedro knows whether a file exists, not whether it is whole, nor whether what it was made from has changed since. For
 each saved artefact the journal keeps a digest of its content and the digests of the artefacts it was made from, as
-`make` would if it compared content instead of times: an artefact is stale when one of those has another content now.
+`make` would if it compared content instead of times: an artefact is stale when one of those has another content now. It
+also keeps a digest of each parameter of the node that made it.
 """
 
 import hashlib
@@ -11,6 +12,10 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+Digest = Callable[[str], str | None]
+"""Name -> digest of what it has now; None where there is nothing to compare with."""
 
 CHUNK = 1 << 20
 
@@ -23,11 +28,14 @@ class Record:
         sources: each source it depends on, with where that source's data came from.
         digest: of its content.
         parents: each artefact it was made from, with the digest that one had.
+        parameters: each parameter it was made with (`params:conquer`), with the digest that one had; {} for a record
+            from before parameters were noted.
     """
 
     sources: dict[str, str]
     digest: str
     parents: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -68,12 +76,26 @@ class Journal:
         entry = self._table().get(name)
         return Record(**entry) if entry else None
 
-    def stale(self, name: str, digest_of_input: Callable[[str], str | None]) -> set[str]:
+    def other_parameters(self, name: str, digest_of_parameter: Digest) -> list[str]:
+        """Return the parameters that `name` was made with and that have another value now.
+
+        Args:
+            name: an artefact.
+            digest_of_parameter: gives the present digest of a parameter, None for one that is not there or does not
+                count.
+        """
+        return _other_parameters(self._table().get(name, {}), digest_of_parameter)
+
+    def stale(
+        self, name: str, digest_of_input: Digest, digest_of_parameter: Digest = lambda parameter: None
+    ) -> set[str]:
         """Return those of `name` and all it was made from, near and far, that are older than what they were made from.
 
         Args:
             name: an artefact.
             digest_of_input: gives the present digest of an input that the journal does not know (a user's file).
+            digest_of_parameter: as for `other_parameters`; what was made with another one is stale, too. Left out,
+                parameters do not count.
         """
         table = self._table()
         seen: dict[str, bool] = {}
@@ -85,7 +107,9 @@ class Journal:
             if artefact not in seen:
                 parents = table.get(artefact, {}).get("parents", {})
                 old = [is_stale(parent) for parent in parents]
-                seen[artefact] = any(old) or any(digest(parent) != was for parent, was in parents.items())
+                changed = any(digest(parent) != was for parent, was in parents.items())
+                other = _other_parameters(table.get(artefact, {}), digest_of_parameter)
+                seen[artefact] = any(old) or changed or bool(other)
             return seen[artefact]
 
         is_stale(name)
@@ -96,6 +120,11 @@ class Journal:
 
     def _marker(self, name: str) -> Path:
         return self._folder / f"{name}.writing"
+
+
+def _other_parameters(entry: dict[str, Any], digest_of_parameter: Digest) -> list[str]:
+    noted = entry.get("parameters", {})
+    return [name for name, was in noted.items() if digest_of_parameter(name) not in (was, None)]
 
 
 def digest_of(path: Path) -> str | None:

@@ -1,7 +1,9 @@
+import pandas as pd
 import pytest
 
 from unichest_kedro.errors import SettingsError
 from unichest_kedro.sources import SOURCES, TRAINED_ON, check_train_on, in_order, trained_sources
+from unichest_kedro.sources.base import projections
 
 
 def test_known_sources_come_in_the_projects_order_and_own_ones_after_them():
@@ -37,3 +39,8 @@ def test_train_on_names_a_source_that_does_not_exist():
 def test_train_on_is_no_list(value):
     with pytest.raises(SettingsError, match="is not a list"):
         check_train_on(value, SOURCES)
+
+
+def test_projections_are_known_where_a_word_says_so():
+    words = pd.Series(["PA", "AP", "AP_horizontal", "ap", "LL", "LATERAL", "PARTIAL", "", None])
+    assert projections(words).tolist() == ["PA", "AP", "AP", "AP", "", "", "", "", ""]

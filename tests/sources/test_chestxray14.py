@@ -22,7 +22,8 @@ def test_columns(chestxray14, settings):
     assert np.isnan(row["age"])
     assert by_id.loc["00000002_000.png", "age"] == 52
     assert by_id.loc["00000011_000.png", "age"] == pytest.approx(0.5)
-    assert by_id.loc["00000012_000.png", ["view", "sex"]].tolist() == ["unknown", ""]
+    assert by_id.loc["00000012_000.png", ["view", "projection", "sex"]].tolist() == ["unknown", "", ""]
+    assert (row["projection"], by_id.loc["00000002_000.png", "projection"]) == ("AP", "PA")
     assert by_id.loc["00000012_000.png", "age"] == 61
     native = row.filter(like=NATIVE_PREFIX)
     assert set(native.index[native == 1]) == {"native:Effusion", "native:Pleural_Thickening"}

@@ -21,7 +21,8 @@ def test_columns(make_chexpert, settings):
     assert (row["view"], row["sex"], row["age"], row["readers"]) == ("lateral", "F", 60, 1)
     assert (row["native:Edema"], row["native:Pneumonia"], row["native:Fracture"]) == (1, -1, 0)
     assert np.isnan(row["native:Atelectasis"])
-    assert studies.loc["train/patient00002/study1/view1_frontal.jpg", "view"] == "frontal"
+    film = studies.loc["train/patient00002/study1/view1_frontal.jpg"]
+    assert (film["view"], film["projection"], row["projection"]) == ("frontal", "AP", "")
 
 
 def splits(studies):

@@ -21,6 +21,7 @@ LISTING_COLUMNS = (
     "split",
     "split_origin",
     "view",
+    "projection",
     "sex",
     "age",
     "path",
@@ -67,6 +68,11 @@ class Ingested(NamedTuple):
     studies: pd.DataFrame
     boxes: pd.DataFrame
     quarantine: pd.DataFrame
+
+
+def projections(stated: pd.Series) -> pd.Series:
+    """PA or AP where a table's word for the projection says so ("AP", "AP_horizontal", ...), else ""."""
+    return stated.astype("str").str.upper().str.extract(r"^(PA|AP)(?![A-Z])")[0].fillna("").astype("str")
 
 
 def no_boxes() -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
 from unichest_kedro.sources.ages import to_years
-from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
+from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, projections, rejected_rows
 from unichest_kedro.sources.labels import CHESTXRAY14_LABELS
 from unichest_kedro.sources.paths import names_in
 from unichest_kedro.sources.splits import OFFICIAL
@@ -58,6 +58,7 @@ def _listing(entries: pd.DataFrame) -> pd.DataFrame:
             "split": entries["split"],
             "split_origin": OFFICIAL,
             "view": entries["View Position"].map({"PA": "frontal", "AP": "frontal"}).fillna("unknown"),
+            "projection": projections(entries["View Position"]),
             "sex": entries["Patient Gender"].map({"F": "F", "M": "M"}).fillna(""),
             "age": to_years(entries["Patient Age"], "chestxray14"),
             "path": entries["path"],

@@ -16,7 +16,7 @@ import pandas as pd
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
 from unichest_kedro.sources.ages import OLDEST_AGE
-from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
+from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, projections, rejected_rows
 from unichest_kedro.sources.labels import CHEXPERT_LABELS, CHEXPERT_VALUES
 from unichest_kedro.sources.markers import RELEASE_FOLDERS
 from unichest_kedro.sources.paths import names_in
@@ -33,6 +33,7 @@ _RELEASE = r"^(?:\./)?(CheXpert[^/]*)/"
 _PARTS = r"^(?:[^/]+/)*(?P<patient>patient\d+)/(?P<study>study\d+)/(?P<file>[^/]+)$"
 _PATTERN = "<split>/patient<number>/study<number>/<file>"
 _DEMOGRAPHICS = ("Sex", "Age", "Frontal/Lateral")
+_PROJECTION = "AP/PA"
 
 
 def read(root: Path, settings: IngestionSettings) -> SourceTables:
@@ -83,8 +84,9 @@ def _read_split(path: Path, split: str, origin: str) -> pd.DataFrame:
     """One table as a listing without `path`, and with the `release` folder that its paths start with."""
     is_test = path.name.startswith("test")  # The published test labels come without demographics.
     required = ["Path", *CHEXPERT_LABELS] if is_test else ["Path", *_DEMOGRAPHICS, *CHEXPERT_LABELS]
-    rows = read_table(path, required, optional=_DEMOGRAPHICS if is_test else ())
-    rows = rows.reindex(columns=["Path", *_DEMOGRAPHICS, *CHEXPERT_LABELS]).astype("str")
+    optional = [_PROJECTION, *_DEMOGRAPHICS] if is_test else [_PROJECTION]
+    rows = read_table(path, required, optional=optional)
+    rows = rows.reindex(columns=["Path", *_DEMOGRAPHICS, _PROJECTION, *CHEXPERT_LABELS]).astype("str")
     require_filled(rows, ["Path"], path)
     image_id = rows["Path"].str.replace(_RELEASE, "", regex=True)
     parts = image_id.str.extract(_PARTS)
@@ -96,6 +98,7 @@ def _read_split(path: Path, split: str, origin: str) -> pd.DataFrame:
             "split": split,
             "split_origin": origin,
             "view": _views(rows["Frontal/Lateral"], parts["file"]),
+            "projection": projections(rows[_PROJECTION]),
             "sex": rows["Sex"].str[:1].where(rows["Sex"].isin(["Female", "Male", "F", "M"]), ""),
             "age": _ages(rows, path),
             "readers": 1,

@@ -160,7 +160,8 @@ def _check_key(key: object, value: object) -> None:
     """Check that a key of `sources` is a known source's, or describes a source of the user's own."""
     if key in SOURCES:
         return
-    known = f"Known sources: {', '.join(SOURCES)}."
+    close = difflib.get_close_matches(str(key), SOURCES, n=1)
+    known = f"{f'Is it {close[0]!r}? ' if close else ''}Known sources: {', '.join(SOURCES)}."
     if not isinstance(value, Mapping) or "table" not in value:
         raise SettingsError(
             f"sources: unknown source {key!r}. {known} A source of your own is described by `root`, `table`, "

@@ -137,8 +137,13 @@ def _list(source: _Source, settings: IngestionSettings) -> SourceTables:
     tables = source.adapter.read(source.root, settings, *source.options)
     require_unique(tables.listing, ["image_id"], source.root, "images are")
     check_patients(tables.listing, source.key)
-    listing = assign_splits(tables.listing, settings, source.key)
+    listing = assign_splits(_with_projection(tables.listing), settings, source.key)
     return _reject_unsafe(tables._replace(listing=listing))
+
+
+def _with_projection(listing: pd.DataFrame) -> pd.DataFrame:
+    """The listing with the projection of each film, which not every source states."""
+    return listing if "projection" in listing else listing.assign(projection="")
 
 
 def _reject_unsafe(tables: SourceTables) -> SourceTables:

@@ -12,7 +12,7 @@ from pydantic import field_validator
 
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
-from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
+from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, projections, rejected_rows
 from unichest_kedro.sources.labels import CHEXPERT_LABELS, CHEXPERT_VALUES
 from unichest_kedro.sources.options import SourceOptions
 from unichest_kedro.sources.splits import OFFICIAL
@@ -86,6 +86,7 @@ def read(root: Path, settings: IngestionSettings, options: MimicOptions | None =
             "split": images["split"],
             "split_origin": OFFICIAL,
             "view": images["ViewPosition"].map(VIEW_NAMES).fillna("unknown"),
+            "projection": projections(images["ViewPosition"]),
             "sex": "",
             "age": np.nan,
             "path": _image_paths(images),

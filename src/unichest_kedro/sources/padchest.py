@@ -14,7 +14,7 @@ import pandas as pd
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
 from unichest_kedro.sources.ages import plausible
-from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, rejected_rows
+from unichest_kedro.sources.base import IngestionSettings, SourceTables, no_boxes, projections, rejected_rows
 from unichest_kedro.sources.paths import find_images
 from unichest_kedro.sources.tables import FIRST_DATA_LINE, read_table
 
@@ -121,6 +121,7 @@ def _listing(rows: pd.DataFrame) -> pd.DataFrame:
             "split": "",
             "split_origin": "",
             "view": rows["Projection"].map(VIEW_NAMES).fillna("unknown").astype("str"),
+            "projection": projections(rows["Projection"]),
             "sex": rows["PatientSex_DICOM"].where(rows["PatientSex_DICOM"].isin(["F", "M"]), ""),
             "age": plausible(age, "padchest"),
             "path": rows["path"],

@@ -14,7 +14,14 @@ from pydicom import dcmread
 from unichest_kedro.errors import SourceError
 from unichest_kedro.schemas import NATIVE_PREFIX
 from unichest_kedro.sources.ages import to_years
-from unichest_kedro.sources.base import BOX_COLUMNS, IngestionSettings, SourceTables, no_boxes, rejected_rows
+from unichest_kedro.sources.base import (
+    BOX_COLUMNS,
+    IngestionSettings,
+    SourceTables,
+    no_boxes,
+    projections,
+    rejected_rows,
+)
 from unichest_kedro.sources.labels import SIIM_ACR_LABELS
 from unichest_kedro.sources.masks import decode_runs, runs_to_box
 from unichest_kedro.sources.paths import find_images, without_image_suffix
@@ -144,6 +151,7 @@ def _listing(root: Path, images: pd.DataFrame, on_disk: set[str]) -> pd.DataFram
             "split": "",
             "split_origin": "",
             "view": np.where(headers["view"].isin(_LATERAL), "lateral", "frontal"),
+            "projection": projections(headers["view"]),
             "sex": headers["sex"].where(headers["sex"].isin(["F", "M"]), ""),
             "age": to_years(headers["age"], "siim_acr"),
             "path": images["path"],
