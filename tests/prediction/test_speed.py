@@ -90,9 +90,10 @@ def test_a_changed_weight_makes_a_new_twin():
 
 def test_auto_is_bfloat16_only_where_the_processor_has_units_for_it(monkeypatch):
     model = make_model()
-    for has, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"amx_bf16": has})
-        assert resolve("auto", model) == dtype
+    for units in ("amx_bf16", "avx512_bf16"):
+        for has, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units, has=has: {units: has})
+            assert resolve("auto", model) == dtype
     assert resolve("float32", model) == torch.float32
     assert resolve("bfloat16", model) == torch.bfloat16
 

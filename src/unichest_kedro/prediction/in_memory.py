@@ -59,9 +59,10 @@ def folder_calibrations(folder: Path | None) -> Calibrations | None:
         MissingArtefact: its `calibration.json` is damaged or not of the format.
     """
     calibrations = None if folder is None else read_calibrations(folder)
-    if calibrations is None:
+    if calibrations is None or not calibrations.findings:
         logger.warning(
-            "The model folder has no calibration.json: calibrated probabilities, thresholds and `above` stay empty. "
+            "The model folder has no calibration.json, or one of no finding: calibrated probabilities, thresholds and "
+            "`above` stay empty. "
             "A bare probability of this model is a score to rank by, not a chance."
         )
     return calibrations

@@ -26,6 +26,7 @@ from unichest_kedro.evaluation.heatmaps import attention_maps, overlay
 from unichest_kedro.evaluation.style import finding_title
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.prediction.answers import as_square, stored_size
+from unichest_kedro.prediction.questions import Questions
 from unichest_kedro.prediction.reading import read_picture
 from unichest_kedro.prediction.results import Results
 from unichest_kedro.prediction.settings import PredictSettings
@@ -51,9 +52,9 @@ class Shown:
 def draw_pictures(model: UniChest, results: Results, settings: PredictSettings, folder: Path) -> Path:
     """Draw the heat maps of every answered film, and the contact sheet of the first ones.
 
-    A heat map shows the main network's last attention over the film's patches for one finding, from least to most:
-    where it looked, which is no proof of what it saw. A map that is there already is not drawn again. Maps lie in a
-    folder of their own for each model and set of findings.
+    A heat map shows the main network's attention over the film's patches for one finding, mean over its layers, from
+    least to most: where it looked, which is no proof of what it saw. A map that is there already is not drawn again.
+    Maps lie in a folder of their own for each model and set of findings.
 
     Args:
         model: On the device it is to run on.
@@ -92,6 +93,44 @@ def top_findings(findings: Sequence[str], probabilities: np.ndarray, count: int)
     names = [findings[column] for column in order]
     something = [name for name in names if name not in NOTHING_FOUND]
     return (something or names)[:count]
+
+
+def heat_maps(model: UniChest, questions: Questions, films: Sequence[np.ndarray]) -> np.ndarray:
+    """Heat maps of all that is asked, in the company in which it is answered.
+
+    Args:
+        model: On the device it is to run on.
+        questions: The Q findings.
+        films: N films, each uint8 (height, width).
+
+    Returns:
+        float32 (N, Q, h, w), h x w the patches, each map from 0 (least) to 1 (most).
+
+    Raises:
+        UniChestError: the patches of the model's backbone form no grid.
+    """
+    size, stored = model.settings.image_size, stored_size(model)
+    squares = torch.stack([torch.from_numpy(as_square(film, size, stored))[None] for film in films])
+    squares = squares.to(model.finding_embeddings.device)
+    columns: dict[int, np.ndarray] = {}
+    for asked in questions.rounds:
+        maps = attention_maps(model, squares, asked.queries)[:, asked.take].cpu().numpy()
+        columns |= {place: maps[:, column] for column, place in enumerate(asked.put)}
+    return np.stack([columns[place] for place in range(len(questions.findings))], axis=1)
+
+
+def shrunk(grey: np.ndarray, longest: int) -> np.ndarray:
+    """A film uint8 (height, width) whose longer side has `longest` pixels at most."""
+    picture = Image.fromarray(grey)
+    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(picture)
+
+
+def as_uri(picture: Image.Image) -> str:
+    """A picture as a data URI that holds it as JPEG."""
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
 
 
 def map_name(film: str, key: str, finding: str) -> str:
@@ -147,17 +186,11 @@ def _draw_batch(
 
 
 def _draw(model: UniChest, results: Results, films: list[tuple[Shown, np.ndarray]]) -> None:
-    size, stored = model.settings.image_size, stored_size(model)
-    squares = torch.stack([torch.from_numpy(as_square(grey, size, stored))[None] for _, grey in films])
-    squares = squares.to(model.finding_embeddings.device)
-    heat: dict[str, np.ndarray] = {}
-    for asked in results.questions.rounds:
-        maps = attention_maps(model, squares, asked.queries)[:, asked.take].cpu().numpy()
-        heat |= {results.questions.findings[place]: maps[:, column] for column, place in enumerate(asked.put)}
+    heat = heat_maps(model, results.questions, [grey for _, grey in films])
     for row, (one, grey) in enumerate(films):
-        small = _shrunk(grey, LARGEST)
+        small = shrunk(grey, LARGEST)
         for finding, path in one.maps.items():
-            picture = overlay(small, heat[finding][row])
+            picture = overlay(small, heat[row, results.questions.findings.index(finding)])
             temporary = path.with_name(f".{os.getpid()}.writing")
             Image.fromarray(picture).save(temporary, format="PNG", compress_level=3)
             temporary.replace(path)
@@ -168,12 +201,6 @@ def _grey(path: str) -> np.ndarray | None:
         return read_picture(path).grey
     except UnreadableImage:
         return None
-
-
-def _shrunk(grey: np.ndarray, longest: int) -> np.ndarray:
-    picture = Image.fromarray(grey)
-    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(picture)
 
 
 def _card(results: Results, shown: Shown) -> dict[str, Any]:
@@ -198,7 +225,7 @@ def _card(results: Results, shown: Shown) -> dict[str, Any]:
     return {
         "film": shown.film["film"],
         "warning": shown.film["reason"],
-        "picture": "" if grey is None else _as_uri(Image.fromarray(_shrunk(grey, THUMBNAIL))),
+        "picture": "" if grey is None else as_uri(Image.fromarray(shrunk(grey, THUMBNAIL))),
         "answers": answers,
     }
 
@@ -209,13 +236,7 @@ def _data_uri(path: Path) -> str:
         return ""
     with Image.open(path) as picture:
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        return _as_uri(picture.convert("RGB"))
-
-
-def _as_uri(picture: Image.Image) -> str:
-    content = io.BytesIO()
-    picture.save(content, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+        return as_uri(picture.convert("RGB"))
 
 
 @cache

@@ -16,14 +16,12 @@ import torch
 from torch import Tensor
 
 from unichest_kedro.errors import SettingsError
-from unichest_kedro.models.text_encoder import TextEncoder
+from unichest_kedro.evaluation.asking import taught_findings
+from unichest_kedro.models.folder_encoder import TEXT_ENCODER, encoder_in
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
-
-TEXT_ENCODER = "text_encoder"
-"""Folder of the text encoder within a model folder."""
 
 _CLOSEST = 3
 
@@ -82,7 +80,7 @@ def ask(
             known and none is given.
     """
     told = model.facts.get("findings_asked")
-    taught = [name for name in told if name in model.findings] if told else list(model.findings)
+    taught = taught_findings(model)
     asked = _asked(model, findings or taught)
     unknown = [name for name in asked if name not in model.findings]
     embedded = dict(zip(unknown, _embed(model, unknown, folder))) if unknown else {}
@@ -155,15 +153,9 @@ def _plain(words: str) -> str:
 
 def _embed(model: UniChest, words: list[str], folder: Path | None) -> Tensor:
     """Embeddings (Q, D) of words, by the text encoder in the model folder."""
-    encoder_folder = None if folder is None else folder / TEXT_ENCODER
-    if encoder_folder is None or not encoder_folder.is_dir():
+    encoder = encoder_in(folder, model.settings.width)
+    if encoder is None:
         raise SettingsError(_no_encoder(model, words))
-    encoder = TextEncoder.from_pretrained(encoder_folder)
-    if encoder.width != model.settings.width:
-        raise SettingsError(
-            f"findings: the text encoder in {encoder_folder} has width {encoder.width}, the model has "
-            f"{model.settings.width}; it is not the one that the model was trained with"
-        )
     return torch.from_numpy(encoder.encode(words, progress=False))
 
 

@@ -34,8 +34,8 @@ class PredictSettings(BaseModel):
         num_workers: Processes that read films ahead; 0 for none.
         device: "auto" for a GPU if there is one, or "cpu".
         precision: "float32" gives what evaluation gives. "bfloat16" computes most of the network in half the digits,
-            twice as fast on a processor with units for it (AMX); answers differ by less than 0.001 on average, by 0.01
-            at most. "auto" is bfloat16 on such a processor, float32 elsewhere.
+            twice as fast on a processor with units for it (AMX, AVX-512 BF16); answers differ by less than 0.001 on
+            average, by 0.01 at most. "auto" is bfloat16 on such a processor, float32 elsewhere.
         part_size: Films per file of kept results; what a stopped run loses at most.
     """
 
