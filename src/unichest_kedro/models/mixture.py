@@ -1,6 +1,6 @@
 """Mixture of query networks: a main network, K experts and a gate (METHOD.md, section 2)."""
 
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from unichest_kedro.models.query_network import Memory, QueryNetwork, initialise
 
 GATE_EMBEDDING = 32
 """Width of the gate embedding, which the source-contrastive loss looks at, in the paper."""
+
+GateInput = Literal["pooled", "standardised"]
+"""What the gate sees: the pooled patch, as in the paper, or each of its D numbers less its mean over its deviation."""
 
 
 class MixtureOutput(NamedTuple):
@@ -38,6 +41,43 @@ class MixtureOutput(NamedTuple):
         return type(self)(*first, self.attention), type(self)(*others)
 
 
+class Standardised(nn.Module):
+    """Each of D numbers less its mean and over its standard deviation, both running means over training batches.
+
+    The running values are used in training too, so that a batch of one row has an answer as well; the first batch sets
+    them.
+
+    Args:
+        width: D.
+        momentum: Weight of a new batch.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, width: int, momentum: float = 0.05) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,D) to (B,D); in training mode the running values move first."""
+        if self.training and len(x) > 1:
+            self._move(x.detach())
+        return (x - self.mean) / (self.variance + 1e-5).sqrt()
+
+    @torch.no_grad()
+    def _move(self, x: Tensor) -> None:
+        weight = 1.0 if self.batches == 0 else self.momentum
+        variance, mean = torch.var_mean(x.float(), dim=0, correction=0)
+        self.mean.lerp_(mean, weight)
+        self.variance.lerp_(variance, weight)
+        self.batches += 1
+
+
 class QueryMixture(nn.Module):
     """Main query network, K experts of the same shape with heads of their own, and the gate over the experts.
 
@@ -54,6 +94,8 @@ class QueryMixture(nn.Module):
         lam_fine: Weight of the attention over the patches.
         lam_global: Weight of the attention over the pooled patch.
         gate_embedding: E, the width of the gate embedding.
+        gate_temperature: What the gate's logits are divided by; below 1 the gate is sharper.
+        gate_input: What the gate sees. Standardised, images and texts have means and deviations of their own.
     """
 
     def __init__(
@@ -67,6 +109,8 @@ class QueryMixture(nn.Module):
         lam_fine: float = 1.0,
         lam_global: float = 0.4,
         gate_embedding: int = GATE_EMBEDDING,
+        gate_temperature: float = 1.0,
+        gate_input: GateInput = "pooled",
     ) -> None:
         super().__init__()
         shape = (width, layers, heads, feedforward, dropout, lam_fine, lam_global)
@@ -77,6 +121,10 @@ class QueryMixture(nn.Module):
         self.gate_embedding = nn.Linear(experts, gate_embedding)
         initialise_linear(self.gate)
         initialise_linear(self.gate_embedding)
+        self.gate_temperature = gate_temperature
+        is_standardised = gate_input == "standardised"  # else it has no buffers, as in models saved before
+        self.image_gate_input = Standardised(width) if is_standardised else nn.Identity()
+        self.text_gate_input = Standardised(width) if is_standardised else nn.Identity()
 
     def forward(
         self,
@@ -93,17 +141,18 @@ class QueryMixture(nn.Module):
 
         Args:
             patches: (B,P,D). With P = 1 (the text branch) only the fine attention is used.
-            queries: (Q,D), the text embeddings of the findings asked about.
+            queries: (Q,D), the text embeddings of the findings asked about, or (B,Q,D), with texts (B+T,Q,D), where
+                each row is asked in its own words.
             main_ratio: Weight of the main network's probabilities.
             expert_ratio: Weight of the gated experts' probabilities; with 0 the experts are not run.
             texts: (T,D), each the single patch of a row of its own. The outputs then have B+T rows
                 (`MixtureOutput.split`), the same as of two calls.
-            gate_override: (B,K), used in place of the images' gate (the oracle gate).
+            gate_override: (B,K), used in place of the images' gate (the oracle gate), or (B+T,K), of the texts' too.
             need_attention: Whether to return the main network's fine attention.
         """
         memory, pooled = self._memory(patches, texts)
-        asked = self.norm(queries)[None]
-        gate = self._gate(pooled)
+        asked = self.norm(queries if queries.ndim == 3 else queries[None])
+        gate = self._gate(pooled, patches.shape[0])  # len() would fix the batch of an exported model
         if gate_override is not None:
             gate = torch.cat([gate_override, gate[len(gate_override) :]])
         answers = self.main(asked, memory, self.norm, need_attention)
@@ -134,8 +183,9 @@ class QueryMixture(nn.Module):
         every = pooled if told is None else torch.cat([pooled, told])
         return Memory(normalised, pooled, told), every[:, 0]
 
-    def _gate(self, pooled: Tensor) -> Tensor:
-        return full_precision(self.gate(pooled)).softmax(dim=-1)
+    def _gate(self, pooled: Tensor, images: int) -> Tensor:
+        seen = torch.cat([self.image_gate_input(pooled[:images]), self.text_gate_input(pooled[images:])])
+        return (full_precision(self.gate(seen)) / self.gate_temperature).softmax(dim=-1)
 
     def _run_experts(self, asked: Tensor, memory: Memory) -> Tensor:
         logits = [expert(asked, memory, self.norm).logits for expert in self.experts]

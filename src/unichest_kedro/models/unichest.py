@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.models.image_encoder import ImageEncoder, ImageFeatures, check_backbone
-from unichest_kedro.models.mixture import GATE_EMBEDDING, MixtureOutput, QueryMixture
+from unichest_kedro.models.mixture import GATE_EMBEDDING, GateInput, MixtureOutput, QueryMixture
 from unichest_kedro.models.official import PAPER_HEADS, OfficialCheckpoint, Source, load_image_encoder
 from unichest_kedro.models.query_network import check_heads
 
@@ -55,7 +55,8 @@ class ModelSettings(BaseModel):
     """Shape of the model. The defaults are the paper's.
 
     `backbone_options` are what timm is to build otherwise than the backbone's name says. `channels_last` changes the
-    order of the backbone's maps in memory, not the weights: it is a matter of speed.
+    order of the backbone's maps in memory, not the weights: it is a matter of speed. `gate_temperature` and
+    `gate_input` depart from the paper (docs/ablations.md).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +73,8 @@ class ModelSettings(BaseModel):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     experts: int = Field(default=3, ge=1)
     gate_embedding: int = Field(default=GATE_EMBEDDING, ge=1)
+    gate_temperature: float = Field(default=1.0, gt=0)
+    gate_input: GateInput = "pooled"
     lam_fine: float = 1.0
     lam_global: float = 0.4
     channels_last: bool = True
@@ -169,6 +172,8 @@ class UniChest(
             s.lam_fine,
             s.lam_global,
             s.gate_embedding,
+            s.gate_temperature,
+            s.gate_input,
         )
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / INITIAL_TEMPERATURE)))
         self.register_buffer("finding_embeddings", self._checked(finding_embeddings))
@@ -188,11 +193,12 @@ class UniChest(
 
         Args:
             images: uint8 (B,1,H,W), or float in [0, 1].
-            queries: (Q,D), text embeddings of the findings asked about.
+            queries: (Q,D), text embeddings of the findings asked about, or (B,Q,D), with texts (B+T,Q,D), where each
+                row is asked in its own words.
             main_ratio: Weight of the main network; None for the model's own `ratios`.
             expert_ratio: Weight of the experts; None for the model's own `ratios`.
             texts: (T,D), text embeddings that stand in as a single patch each.
-            gate_override: (B,K), used in place of the gate for the images.
+            gate_override: (B,K), used in place of the gate for the images, or (B+T,K), for the texts as well.
             need_attention: Whether to return the main network's attention over the image patches.
         """
         own = self.ratios.tolist() if main_ratio is None or expert_ratio is None else (0.0, 0.0)

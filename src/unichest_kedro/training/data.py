@@ -73,6 +73,7 @@ class TrainingData:
         findings: Names of the F label columns.
         text_embeddings: float32 (T,D), rows as `examples.text_row`; may be memory-mapped.
         findings_by_source: Findings that each source labels, which its validation AUROC is the mean over.
+        source_prompts: float32 (F,D) of each source, where its images are to be asked in words of its own.
 
     Raises:
         TrainingError: a source lacks images or labels, a label column a name, or there is too little to train
@@ -85,6 +86,7 @@ class TrainingData:
     findings: tuple[str, ...]
     text_embeddings: np.ndarray
     findings_by_source: Mapping[str, Sequence[str]]
+    source_prompts: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         for source in self.sources:
@@ -132,6 +134,13 @@ class TrainingData:
         label_rows = self.examples["label_row"].to_numpy()[rows]
         return self.labels[source][label_rows][:, self.columns(findings)]
 
+    def queries_by_source(self, findings: Sequence[str], device: torch.device) -> Tensor | None:
+        """Queries float32 (S,Q,D) of findings in the words of each source; None where all are asked in the same."""
+        if self.source_prompts is None:
+            return None
+        every = [self.source_prompts[source][self.columns(findings)] for source in self.sources]
+        return torch.as_tensor(np.stack(every), device=device)
+
     def image_ids(self, rows: Sequence[int]) -> list[str]:
         """`source/image_id` of rows of the examples."""
         chosen = self.examples.iloc[list(rows)]
@@ -141,7 +150,9 @@ class TrainingData:
         """Digest of each part, by name: what a saved state must agree with. Pixels are not read."""
         table = pd.util.hash_pandas_object(self.examples, index=False).to_numpy()
         labels = [np.ascontiguousarray(self.labels[source]) for source in self.sources]
+        own = [] if self.source_prompts is None else [self.source_prompts[source] for source in self.sources]
         return {
+            **({"data.source_prompts": _digest(*map(np.ascontiguousarray, own))} if own else {}),
             "data.examples": _digest(table),
             "data.images": _digest(*(_store_digest(self.stores[source]) for source in self.sources)),
             "data.labels": _digest(*labels),

@@ -43,7 +43,7 @@ from unichest_kedro.training.setup import (
     stage_seed,
     start_trackers,
 )
-from unichest_kedro.training.validation import mean_over_sources, validation_aurocs
+from unichest_kedro.training.validation import mean_over_sources, oracle_gate, validation_aurocs
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ class _Run:
         if self.settings.compile:
             compile_parts(self.bare)
         self.queries = self.bare.queries_for(data.asked)
+        self.source_queries = data.queries_by_source(data.asked, self.accelerator.device)
         self.columns = torch.as_tensor(data.columns(data.asked), device=self.accelerator.device)
         self.augment = BatchAugmentation(self.settings.augmentation)
         self.steps = self.settings.epochs * math.ceil(len(self.train_loader) / self.settings.accumulation)
@@ -268,12 +269,14 @@ class _Run:
             has_text = torch.ones_like(has_text)
         with torch.no_grad():
             images = self.augment(batch.images, self.generator)
+        told = torch.cat([batch.sources, batch.sources[has_text]])  # the source of each image, then of each text
         return self.model(
             images,
-            self.queries,
+            self.queries if self.source_queries is None else self.source_queries[told],
             main_ratio=self.stage.main_ratio,
             expert_ratio=self.stage.expert_ratio,
             texts=batch.text[has_text] if bool(has_text.any()) else None,
+            gate_override=oracle_gate(told, self.bare.settings.experts) if self.stage.oracle_gate else None,
         )
 
     def _update(self, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
@@ -299,7 +302,9 @@ class _Run:
         model.eval()
         ratios = (self.stage.main_ratio, self.stage.expert_ratio)
         with torch.compiler.set_stance("force_eager"):  # its many shapes would each be compiled
-            aurocs = validation_aurocs(model, self.validation_loader, self.data, ratios, self.accelerator)
+            aurocs = validation_aurocs(
+                model, self.validation_loader, self.data, ratios, self.accelerator, self.stage.oracle_gate
+            )
         by_source = {f"val_auroc_{source}": value for source, value in aurocs.items()}
         return {"val_auroc": mean_over_sources(aurocs)} | by_source
 

@@ -9,6 +9,9 @@ from unichest_kedro.imaging.augment import AugmentationSettings
 _NOT_DECISIVE = {"num_workers", "compile", "trackers", "restart", "save_every", "log_every"}
 """Settings of training that change nothing in its result."""
 
+_ADDED = {"gate": "learned"}
+"""Settings that came later: left out at their default, so that a state saved before still agrees."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,7 +97,8 @@ class TrainingSettings(_Settings):
 
     def identity(self) -> dict[str, Any]:
         """The settings on which the weights depend, flat: what a saved state must agree with."""
-        return flatten(self.model_dump(mode="json", exclude=_NOT_DECISIVE))
+        values = flatten(self.model_dump(mode="json", exclude=_NOT_DECISIVE))
+        return {name: value for name, value in values.items() if name not in _ADDED or value != _ADDED[name]}
 
 
 class TrainerSettings(_Settings):
@@ -125,7 +129,9 @@ class ConquerSettings(TrainingSettings):
 class DivideSettings(TrainingSettings):
     """Divide: main network, experts and gate, with the image encoder frozen.
 
-    `experts_from` says where the experts start: `random`, as in the paper, or from the `main` network.
+    `experts_from` says where the experts start: `random`, as in the paper, or from the `main` network. With the
+    `oracle` gate an image has the expert of its own source alone, which needs an expert for every source; such a model
+    is no use where the source is not known, and only says what a gate could do at best.
     """
 
     main_ratio: float = Field(default=0.5, ge=0, le=1)
@@ -133,6 +139,7 @@ class DivideSettings(TrainingSettings):
     source_contrastive_weight: float = Field(default=1.0, ge=0)
     source_contrastive_temperature: float = Field(default=1.0, gt=0)
     experts_from: Literal["main", "random"] = "random"
+    gate: Literal["learned", "oracle"] = "learned"
 
     @model_validator(mode="after")
     def _ratios_sum_to_one(self) -> Self:

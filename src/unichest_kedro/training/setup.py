@@ -50,6 +50,7 @@ class Stage:
         loss_terms: Weighted parts of the loss by name (of `LOSS_TERMS`), from the outputs, the batch and the
             labels (B,Q) of the findings asked, over the batch of all processes.
         settings: Of the training.
+        oracle_gate: Whether an image (and its text) has the expert of its own source alone.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Stage:
     trained: tuple[str, ...]
     loss_terms: Callable[[UniChestOutput, Batch, Tensor, Processes], dict[str, Tensor]]
     settings: TrainingSettings
+    oracle_gate: bool = False
 
 
 def make_optimiser(parameters: list[nn.Parameter], settings: OptimiserSettings) -> torch.optim.AdamW:
@@ -236,4 +238,9 @@ def check_fits(model: UniChest, data: TrainingData, stage: Stage) -> None:
         logger.warning("precision: this device has no units for bf16, which is slower here than 'no' (float32)")
     if stage.settings.compile:
         check_compiler(device)
+    if stage.oracle_gate and model.settings.experts < len(data.sources):
+        raise SettingsError(
+            f"gate: the oracle gate needs an expert for each of the {len(data.sources)} sources, but the model has "
+            f"{model.settings.experts}; set model.experts to {len(data.sources)} or more, or use `gate: learned`"
+        )
     model.queries_for(data.asked)

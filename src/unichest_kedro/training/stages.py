@@ -164,7 +164,10 @@ def divide_stage(settings: DivideSettings) -> Stage:
         return named
 
     trained = DIVIDED if settings.expert_ratio else DIVIDED[:2]
-    return Stage("divide", settings.main_ratio, settings.expert_ratio, trained, terms, settings)
+    is_oracle = settings.gate == "oracle"
+    if is_oracle:
+        trained = tuple(part for part in trained if part != "mixture.gate")
+    return Stage("divide", settings.main_ratio, settings.expert_ratio, trained, terms, settings, is_oracle)
 
 
 def _classification(

@@ -44,6 +44,7 @@ def validation_aurocs(
     data: TrainingData,
     ratios: tuple[float, float],
     accelerator: Accelerator,
+    is_oracle: bool = False,
 ) -> dict[str, float]:
     """AUROC of each source on its validation images, asked about the source's own findings only.
 
@@ -53,6 +54,7 @@ def validation_aurocs(
         data: Labels and findings.
         ratios: Weights of main network and experts.
         accelerator: For precision, and to gather the processes' parts.
+        is_oracle: Whether each image has the expert of its own source alone.
 
     Returns:
         Source to mean AUROC (NaN where no finding has both classes or there are no images).
@@ -60,7 +62,7 @@ def validation_aurocs(
     rows, scores = [], []
     for batch in loader:
         with accelerator.autocast():
-            scored = _score(model, batch, data, ratios)
+            scored = _score(model, batch, data, ratios, is_oracle)
         batch_rows, batch_scores = accelerator.gather_for_metrics((batch.rows, scored))
         rows.append(batch_rows.cpu().numpy())
         scores.append(batch_scores.cpu().numpy())
@@ -69,15 +71,26 @@ def validation_aurocs(
     return _aurocs(data, np.concatenate(rows), np.concatenate(scores))
 
 
-def _score(model: UniChest, batch: Batch, data: TrainingData, ratios: tuple[float, float]) -> torch.Tensor:
+def oracle_gate(sources: torch.Tensor, experts: int) -> torch.Tensor:
+    """The gate (B,K) that gives each row the expert with the number of its source, int64 (B,), alone."""
+    return torch.nn.functional.one_hot(sources, experts).float()
+
+
+def _score(
+    model: UniChest, batch: Batch, data: TrainingData, ratios: tuple[float, float], is_oracle: bool
+) -> torch.Tensor:
     patches = model.encode_images(batch.images).patches
     scores = torch.full((len(patches), len(data.findings)), torch.nan, device=patches.device)
     for number, source in enumerate(data.sources):
         chosen = (batch.sources == number).nonzero()[:, 0]
         findings = data.findings_by_source.get(source, ())
         if len(chosen) and len(findings):
-            queries = model.queries_for(findings)
-            output = model.mixture(patches[chosen], queries, main_ratio=ratios[0], expert_ratio=ratios[1])
+            own = data.queries_by_source(findings, patches.device)
+            queries = model.queries_for(findings) if own is None else own[number]
+            gate = oracle_gate(batch.sources[chosen], model.settings.experts) if is_oracle else None
+            output = model.mixture(
+                patches[chosen], queries, main_ratio=ratios[0], expert_ratio=ratios[1], gate_override=gate
+            )
             columns = torch.as_tensor(data.columns(findings), device=patches.device)
             scores[chosen[:, None], columns[None, :]] = output.probabilities.float()
     return scores
