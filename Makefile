@@ -4,13 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format viz jupyter bench seeds clean help
+.PHONY: demo test lint format viz app jupyter docs bench seeds clean help
 
 help:
 	@echo "make demo     run everything on the embedded phantoms; ends with a table and an HTML report"
 	@echo "make test     lint, unit tests and a small end-to-end run"
 	@echo "make viz      look at the pipelines in a browser"
+	@echo "make app      a local page to look at films; MODEL=/folder and PORT=8061 for others than the usual"
 	@echo "make jupyter  Jupyter Lab with catalog, context and pipelines at hand"
+	@echo "make docs     the documentation into site/ (to read it while writing: .venv/bin/mkdocs serve)"
 	@echo "make bench    speed and memory of every stage, of a training step and of prediction (takes a while)"
 	@echo "make seeds    the demo's table over three seeds"
 	@echo "make clean    remove everything the pipelines made (not your raw data)"
@@ -38,8 +40,16 @@ test: lint
 viz: $(INSTALLED)
 	$(BIN)/kedro viz run
 
+app: $(INSTALLED)
+	$(BIN)/python -m unichest_kedro.app $(if $(MODEL),--model "$(MODEL)") $(if $(PORT),--port "$(PORT)")
+
 jupyter: $(INSTALLED)
 	$(BIN)/kedro jupyter lab
+
+# The variable silences a notice about MkDocs 2, which is no warning about this site.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation: site/index.html"
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/stages.py
@@ -52,6 +62,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/steps.py
 	$(BIN)/python benchmarks/query_networks.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/localisation.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/predict.py
 

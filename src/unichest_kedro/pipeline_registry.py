@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from unichest_kedro.active_sources import active_sources
 from unichest_kedro.pipelines import (
+    ablation,
     evaluation,
     export,
     harmonisation,
@@ -21,8 +22,9 @@ from unichest_kedro.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline.
 
-    The stages alone; `pretrain` (raw folders to model), `evaluate` (model to report) and `__default__` (both);
-    `score_extractor`, `import_official`, `predict` and `export`, which stand apart.
+    The stages alone; `pretrain` (raw folders to model), `evaluate` (model to report) and `__default__` (both); the
+    parts of `evaluate` (`score`, `measure`, `inspect`, `report`);
+    `score_extractor`, `import_official`, `predict`, `export` and `ablate`, which stand apart.
     """
     sources = active_sources()
     stages = {
@@ -40,10 +42,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         **stages,
         "pretrain": whole,
+        "score": evaluation.create_scoring_pipeline(sources),
+        "measure": evaluation.create_measuring_pipeline(sources),
+        "inspect": evaluation.create_inspecting_pipeline(sources),
+        "report": evaluation.create_reporting_pipeline(sources),
         "evaluate": evaluate,
         "score_extractor": reports.create_score_pipeline(),
         "import_official": import_official.create_pipeline(),
         "predict": prediction.create_pipeline(),
         "export": export.create_pipeline(),
+        "ablate": ablation.create_pipeline(sources),
         "__default__": whole + evaluate,
     }

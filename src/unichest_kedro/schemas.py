@@ -19,6 +19,7 @@ VIEWS = ("frontal", "lateral", "unknown")
 class Studies(pa.DataFrameModel):
     """One row per image of one source, as the publisher lists it and as it is on disk.
 
+    `projection` is the direction of the rays of a frontal film, "" where nobody states it.
     `path` is relative to the source's root, with forward slashes. `report` is "" where there is none. A native
     label column holds the number of readers who call the label present (0 to `readers`), -1 where the one reader
     is uncertain, NaN where the label is not mentioned.
@@ -31,6 +32,7 @@ class Studies(pa.DataFrameModel):
     split: Series[str] = pa.Field(isin=SPLITS)
     split_origin: Series[str]
     view: Series[str] = pa.Field(isin=VIEWS)
+    projection: Series[str] | None = pa.Field(isin=("PA", "AP", ""))
     sex: Series[str] = pa.Field(isin=("F", "M", ""))
     age: Series[float] = pa.Field(ge=0, le=130, nullable=True, coerce=True)
     path: Series[str]
@@ -331,7 +333,9 @@ class LeakageSummary(pa.DataFrameModel):
 class Scores(pa.DataFrameModel):
     """One row per scored image and finding: `score` the model's probability, `label` 1, 0 or `UNKNOWN`.
 
-    `trained_on` says whether the model was trained on films of the source, `leaked` whether on this very film.
+    `query` holds the words in which the finding was asked, `fingerprint` a digest of what answered: a model's weights,
+    or another model's file of predictions. `trained_on` says whether the model was trained on films of the source,
+    `leaked` whether on this very film.
     """
 
     model: Series[str]
@@ -340,8 +344,10 @@ class Scores(pa.DataFrameModel):
     image_id: Series[str]
     patient_id: Series[str]
     finding: Series[str]
+    query: Series[str]
     score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
     label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    fingerprint: Series[str]
     trained_on: Series[bool]
     leaked: Series[bool]
 
@@ -356,20 +362,200 @@ class Gates(pa.DataFrameModel):
     experts: Series[float] = pa.Field(alias=r"^expert_\d+$", regex=True, ge=0, le=1, coerce=True)
 
 
-class Metrics(pa.DataFrameModel):
-    """AUROC per model, source, split and finding; NaN where a finding lacks a positive or a negative.
+class Thresholds(pa.DataFrameModel):
+    """From which score on a model calls a finding of a benchmark; NaN where no threshold can be chosen.
 
-    `trained_on` says whether the model was trained on films of the source; if not, it is a zero-shot source.
+    `criterion` is what it maximises among the films of `threshold_from` (validation, in words), `positives` and
+    `negatives` how many of these have the finding and are known to be without it.
     """
 
     model: Series[str]
+    benchmark: Series[str]
+    finding: Series[str]
+    threshold: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    criterion: Series[str] = pa.Field(isin=("youden", "f1"))
+    threshold_from: Series[str]
+    counts: Series[int] = pa.Field(alias="^(positives|negatives)$", regex=True, ge=0, coerce=True)
+
+    class Config:
+        """No other columns, and no finding twice."""
+
+        strict = True
+        unique = ["model", "benchmark", "finding"]  # noqa: RUF012
+
+
+class Measures(pa.DataFrameModel):
+    """One row per model, benchmark, finding, group of films and measure, with 95 % limits of resamples by patient.
+
+    `finding` "mean" is the macro: the mean over the `findings` that have films of both classes (and a threshold, where
+    the measure needs one). `value` is NaN where a measure is undefined. `trained_on` is about this model,
+    `in_domain` about our models and says which block of the tables the benchmark stands in. Rows of the benchmarks
+    "mean" and "mean_zero_shot" average the benchmarks of each block; they have no counts of films.
+    """
+
+    model: Series[str]
+    benchmark: Series[str]
+    source: Series[str]
+    trained_on: Series[bool]
+    in_domain: Series[bool]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    finding: Series[str]
+    group_kind: Series[str] = pa.Field(isin=("all", "sex", "age", "view"))
+    group: Series[str]
+    measure: Series[str]
+    values: Series[float] = pa.Field(
+        alias="^(value|low|high)$", regex=True, ge=-1 - 1e-9, le=1 + 1e-9, nullable=True, coerce=True
+    )
+    counts: Series[int] = pa.Field(alias="^(positive|negative|patients|findings)$", regex=True, ge=0, coerce=True)
+
+    class Config:
+        """No other columns, and nothing measured twice."""
+
+        strict = True
+        unique = ["model", "benchmark", "finding", "group_kind", "group", "measure"]  # noqa: RUF012
+
+
+class Metrics(pa.DataFrameModel):
+    """AUROC per model, benchmark and finding; NaN where a finding lacks a positive or a negative.
+
+    `trained_on` says whether the model was trained on films of the source, `in_domain` whether our models were.
+    """
+
+    model: Series[str]
+    benchmark: Series[str]
     source: Series[str]
     split: Series[str] = pa.Field(isin=SPLITS)
     finding: Series[str]
     trained_on: Series[bool]
+    in_domain: Series[bool]
     positive: Series[int] = pa.Field(ge=0, coerce=True)
     negative: Series[int] = pa.Field(ge=0, coerce=True)
-    auroc: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    areas: Series[float] = pa.Field(
+        alias="^(auroc|low|high)$", regex=True, ge=0, le=1 + 1e-9, nullable=True, coerce=True
+    )
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class Headline(pa.DataFrameModel):
+    """Macro AUROC with 95 % limits per model and benchmark, and the means "mean" and "mean_zero_shot" of each block.
+
+    `findings` were averaged, `left_out` names those without both classes, joined by ", " (of a mean: the benchmarks
+    without a macro). Without `in_mean` a benchmark counts in no mean. A mean has the source "".
+    """
+
+    model: Series[str]
+    benchmark: Series[str]
+    source: Series[str]
+    trained_on: Series[bool]
+    in_domain: Series[bool]
+    in_mean: Series[bool]
+    areas: Series[float] = pa.Field(
+        alias="^(auroc|low|high)$", regex=True, ge=0, le=1 + 1e-9, nullable=True, coerce=True
+    )
+    findings: Series[int] = pa.Field(ge=0, coerce=True)
+    left_out: Series[str]
+
+    class Config:
+        """No other columns, and no benchmark twice."""
+
+        strict = True
+        unique = ["model", "benchmark"]  # noqa: RUF012
+
+
+class Comparisons(pa.DataFrameModel):
+    """Macro of `model` minus that of `against`, on the `findings` that both answer, with 95 % limits and p-value.
+
+    Limits and the two-sided `p_value` come from the same draws of patients for both.
+    """
+
+    model: Series[str]
+    against: Series[str]
+    benchmark: Series[str]
+    measure: Series[str]
+    values: Series[float] = pa.Field(
+        alias="^(difference|low|high)$", regex=True, ge=-2, le=2, nullable=True, coerce=True
+    )
+    p_value: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    findings: Series[int] = pa.Field(ge=0, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+        unique = ["model", "against", "benchmark", "measure"]  # noqa: RUF012
+
+
+class BenchmarkTable(pa.DataFrameModel):
+    """One row per benchmark of an active source: what was judged on what, and what was left out.
+
+    `films` and `patients` were judged, `findings` counts the findings; `views` and `unknown` are its filter ("all":
+    none) and label policy. `trained_on` says whether our models were trained on the source.
+    """
+
+    benchmark: Series[str] = pa.Field(unique=True)
+    title: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    counts: Series[int] = pa.Field(
+        alias="^(films|films_left_out_leaked|patients|findings)$", regex=True, ge=0, coerce=True
+    )
+    views: Series[str]
+    unknown: Series[str] = pa.Field(isin=("leave_out", "absent"))
+    in_mean: Series[bool]
+    trained_on: Series[bool]
+    threshold_from: Series[str]
+    notes: Series[str]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class CalibrationBins(pa.DataFrameModel):
+    """Films by their probability, all findings of a benchmark together: how many, mean score, share of positives.
+
+    `kind` is "raw", as the model answers, or "calibrated". A bin holds `low <= score < high`, the last one 1 as well;
+    means of an empty bin are NaN.
+    """
+
+    model: Series[str]
+    benchmark: Series[str]
+    kind: Series[str] = pa.Field(isin=("raw", "calibrated"))
+    bin: Series[int] = pa.Field(ge=0, coerce=True)
+    edges: Series[float] = pa.Field(alias="^(low|high)$", regex=True, ge=0, le=1, coerce=True)
+    count: Series[int] = pa.Field(ge=0, coerce=True)
+    means: Series[float] = pa.Field(
+        alias="^(mean_score|share_positive)$", regex=True, ge=0, le=1, nullable=True, coerce=True
+    )
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class Curves(pa.DataFrameModel):
+    """Points of ROC (x false, y true positive rate) and precision-recall curves (x recall, y precision), in order.
+
+    A film is called at or above `threshold`; the first of a ROC curve is infinite.
+    """
+
+    model: Series[str]
+    benchmark: Series[str]
+    finding: Series[str]
+    curve: Series[str] = pa.Field(isin=("roc", "pr"))
+    points: Series[float] = pa.Field(alias="^(x|y)$", regex=True, ge=0, le=1, coerce=True)
+    threshold: Series[float] = pa.Field(ge=0, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
 
 
 class BoxTargets(pa.DataFrameModel):
@@ -466,7 +652,10 @@ class LocalisationMetrics(pa.DataFrameModel):
 
 
 class LocalisationDifferences(pa.DataFrameModel):
-    """`model` minus `against`, on the regions that both have maps for, with 95 % limits of paired resamples."""
+    """`model` minus `against`, on the regions that both have maps for, with 95 % limits of paired resamples.
+
+    `pointing_p` and so on are two-sided p-values of the same resamples.
+    """
 
     model: Series[str]
     against: Series[str]
@@ -477,6 +666,9 @@ class LocalisationDifferences(pa.DataFrameModel):
     in_mean: Series[bool]
     values: Series[float] = pa.Field(
         alias="^(pointing|iou|mean_iou)(_low|_high)?$", regex=True, ge=-1, le=1, nullable=True, coerce=True
+    )
+    p_values: Series[float] = pa.Field(
+        alias="^(pointing|iou|mean_iou)_p$", regex=True, ge=0, le=1, nullable=True, coerce=True
     )
 
     class Config:
@@ -498,7 +690,9 @@ class ExpertAnswers(pa.DataFrameModel):
     image_id: Series[str]
     patient_id: Series[str]
     finding: Series[str]
+    query: Series[str]
     label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    fingerprint: Series[str]
     answers: Series[float] = pa.Field(alias=r"^(main|(expert|gate)_\d+)$", regex=True, ge=0, le=1, coerce=True)
     trained_on: Series[bool]
     leaked: Series[bool]
@@ -528,7 +722,10 @@ class ExpertAurocs(pa.DataFrameModel):
 
 
 class ExpertDifferences(pa.DataFrameModel):
-    """Macro AUROC of a variant minus that of the whole mixture, with 95 % limits of paired resamples by patient."""
+    """Macro AUROC of a variant minus that of the whole mixture, with 95 % limits of paired resamples by patient.
+
+    `p_value` is two-sided and of the same resamples.
+    """
 
     model: Series[str]
     variant: Series[str]
@@ -536,6 +733,7 @@ class ExpertDifferences(pa.DataFrameModel):
     values: Series[float] = pa.Field(
         alias="^(difference|low|high)$", regex=True, ge=-1, le=1, nullable=True, coerce=True
     )
+    p_value: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
 
     class Config:
         """No other columns."""
@@ -574,6 +772,132 @@ class GateSummary(pa.DataFrameModel):
         alias="^(mutual_information(_low|_high)?|chosen_information|possible)$", regex=True, ge=-1e-9, coerce=True
     )
     sharpness: Series[float] = pa.Field(alias="^sharpness(_low|_high)?$", regex=True, ge=0, le=1 + 1e-5, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class CalibrationTable(pa.DataFrameModel):
+    """One row per finding that a model's calibration was to be fitted for, on validation films of `origin`.
+
+    The finding is called from `threshold` on; the calibrated probability is `sigmoid(slope * logit(p) + intercept)`
+    (NaN where another curve was fitted). `left_out` says why there is none; then all three are NaN.
+    """
+
+    finding: Series[str] = pa.Field(unique=True)
+    threshold: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    curve: Series[float] = pa.Field(alias="^(slope|intercept)$", regex=True, nullable=True, coerce=True)
+    films: Series[int] = pa.Field(alias="^(positives|negatives)$", regex=True, ge=0, coerce=True)
+    origin: Series[str]
+    left_out: Series[str]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class AblationRuns(pa.DataFrameModel):
+    """One row per model of the ablations: what it was trained on and from, how training ended, and its seconds.
+
+    A model that only mixes another's networks otherwise has no epochs. `uses_experts` says whether its gate matters.
+    """
+
+    variant: Series[str]
+    title: Series[str]
+    seed: Series[int] = pa.Field(ge=0, coerce=True)
+    sources: Series[str]
+    start: Series[str] = pa.Field(coerce=True)
+    counts: Series[int] = pa.Field(alias="^(epochs|steps|best_epoch)$", regex=True, ge=0, coerce=True)
+    stopped: Series[str] = pa.Field(isin=("plateau", "epochs", ""), coerce=True)
+    seconds: Series[float] = pa.Field(ge=0, coerce=True)
+    uses_experts: Series[bool]
+
+    class Config:
+        """No other columns, and no model twice."""
+
+        strict = True
+        unique = ["variant", "seed"]  # noqa: RUF012
+
+
+class AblationScores(pa.DataFrameModel):
+    """One row per variant, seed, source and finding on test films; NaN where a measure is undefined.
+
+    `threshold` (for F1) and the calibration behind Brier score and calibration error are shared by all sources.
+    """
+
+    variant: Series[str]
+    seed: Series[int] = pa.Field(ge=0, coerce=True)
+    source: Series[str]
+    finding: Series[str]
+    films: Series[int] = pa.Field(alias="^(positive|negative)$", regex=True, ge=0, coerce=True)
+    values: Series[float] = pa.Field(
+        alias="^(threshold|auroc|f1|brier|calibration_error)$", regex=True, ge=0, le=1, nullable=True, coerce=True
+    )
+
+    class Config:
+        """No other columns, and no finding twice."""
+
+        strict = True
+        unique = ["variant", "seed", "source", "finding"]  # noqa: RUF012
+
+
+class AblationTable(pa.DataFrameModel):
+    """One row per variant, source (or `mean`, `mean_zero_shot`) and measure: mean and spread over `seeds` seeds."""
+
+    variant: Series[str]
+    title: Series[str]
+    source: Series[str]
+    measure: Series[str]
+    value: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    spread: Series[float] = pa.Field(ge=0, le=1, nullable=True, coerce=True)
+    seeds: Series[int] = pa.Field(ge=1, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class AblationDifferences(pa.DataFrameModel):
+    """One row per variant, control, source and measure: `variant` minus `against`, paired by film and seed.
+
+    `low`, `high` and `p_patients` come from resamples by patient, `spread` and `p_seeds` from the seeds.
+    """
+
+    variant: Series[str]
+    against: Series[str]
+    source: Series[str]
+    measure: Series[str]
+    values: Series[float] = pa.Field(
+        alias="^(difference|low|high)$", regex=True, ge=-1, le=1, nullable=True, coerce=True
+    )
+    chances: Series[float] = pa.Field(
+        alias="^(p_patients|p_seeds|spread)$", regex=True, ge=0, le=1, nullable=True, coerce=True
+    )
+    same_sign: Series[bool]
+    seeds: Series[int] = pa.Field(ge=1, coerce=True)
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+
+class AblationGates(pa.DataFrameModel):
+    """One row per variant and seed whose experts answer: how sharp its gate is and what it knows of the source.
+
+    `sharpness` is the mean largest weight (1/K: undecided, 1: certain), `mutual_information` in bits of at most
+    `possible`; every source trained on counts alike.
+    """
+
+    variant: Series[str]
+    seed: Series[int] = pa.Field(ge=0, coerce=True)
+    experts: Series[int] = pa.Field(ge=1, coerce=True)
+    sharpness: Series[float] = pa.Field(ge=0, le=1 + 1e-5, coerce=True)
+    bits: Series[float] = pa.Field(alias="^(mutual_information|possible)$", regex=True, ge=-1e-9, coerce=True)
 
     class Config:
         """No other columns."""

@@ -1,8 +1,8 @@
-"""A folder is replaced as a whole or not at all."""
+"""A folder or file is replaced as a whole or not at all."""
 
 import pytest
 
-from unichest_kedro.datasets.atomic import replacing_folder
+from unichest_kedro.datasets.atomic import replacing_file, replacing_folder
 
 
 def test_new_folder_takes_the_place(tmp_path):
@@ -32,3 +32,22 @@ def test_an_error_leaves_the_old_folder(tmp_path):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
     assert [p.name for p in target.iterdir()] == ["old"]
+
+
+def test_a_new_file_takes_the_place_and_its_folder_is_made(tmp_path):
+    target = tmp_path / "new" / "table.csv"
+    for content in ("1", "2"):
+        with replacing_file(target) as fresh:
+            fresh.write_text(content)
+            assert not target.exists() or target.read_text() == "1"
+        assert target.read_text() == content
+    assert [p.name for p in target.parent.iterdir()] == ["table.csv"]
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replacing_file(target) as fresh:
+        fresh.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"] and target.read_text() == "old"

@@ -42,8 +42,10 @@ def make_scores(images=40, models=MODELS, findings=FINDINGS, seed=0, trained_on=
                         "image_id": np.repeat(ids, len(names)),
                         "patient_id": np.repeat([f"p{i // 2}" for i in range(images)], len(names)),
                         "finding": names * images,
+                        "query": names * images,
                         "score": score.ravel(),
                         "label": np.where(unknown, -1, label).ravel(),
+                        "fingerprint": f"weights of {model}",
                         "trained_on": source in trained_on,
                         "leaked": False,
                     }

@@ -11,23 +11,23 @@ from PIL import Image
 
 from unichest_kedro.errors import SettingsError, UniChestError
 from unichest_kedro.evaluation.expert_figures import SMALLEST_REACH, experts_figure, gate_by_source_figure
+from unichest_kedro.evaluation.expert_measures import judge_experts
 from unichest_kedro.evaluation.experts import (
-    ALL,
     EQUAL,
     MAIN,
     MIXTURE,
-    TRAINED,
     alone,
-    as_scores,
     collect,
-    gate_by_source,
     gates_of,
-    judge_experts,
+    has_experts,
     mixed,
+    no_answers,
+    score_with_experts,
     variants,
     without,
 )
-from unichest_kedro.evaluation.metrics import auroc, gate_summary, gate_table
+from unichest_kedro.evaluation.gates import ALL, TRAINED, gate_by_source
+from unichest_kedro.evaluation.measures import auroc
 from unichest_kedro.evaluation.scoring import score
 from unichest_kedro.imaging.augment import resize_square
 from unichest_kedro.models.unichest import ModelSettings, build_unichest
@@ -38,7 +38,6 @@ from unichest_kedro.schemas import (
     GateBySource,
     Gates,
     GateSummary,
-    Metrics,
     Scores,
 )
 
@@ -141,6 +140,29 @@ def test_the_mixture_is_what_scoring_gives(model, data, answers):
     pd.testing.assert_frame_equal(ours, gates, check_exact=False, atol=1e-6)
 
 
+def test_one_pass_gives_scores_gates_and_the_answers_of_some_splits(model, data, answers):
+    options = {"findings_by_source": ASKED, "trained_on": ["mimic_cxr"], "leaked_films": LEAKED, "image_size": 32}
+    options |= data | {"batch_size": 3, "resize": resize_square, "splits": ("train", "test")}
+    scores, gates = score(model, "ours", **options)
+    got = score_with_experts(model, "ours", **options)
+    Scores.validate(got.scores)
+    pd.testing.assert_frame_equal(got.scores, scores, check_exact=False, atol=1e-6)
+    pd.testing.assert_frame_equal(got.gates, gates, check_exact=False, atol=1e-6)
+    pd.testing.assert_frame_equal(got.answers, answers, check_exact=False, atol=1e-6)  # those of the test split
+    assert set(scores["fingerprint"]) == {model.fingerprint()}
+
+
+def test_without_experts_all_tables_are_there_and_empty():
+    answers = no_answers()
+    ExpertAnswers.validate(answers)
+    aurocs, differences = judge_experts(answers, (1.0, 0.0))
+    ExpertAurocs.validate(aurocs), ExpertDifferences.validate(differences)
+    gates, summary = gate_by_source(answers)
+    GateBySource.validate(gates), GateSummary.validate(summary)
+    assert aurocs.empty and differences.empty and gates.empty and summary.empty
+    assert draws(experts_figure(aurocs, differences)) and draws(gate_by_source_figure(gates, summary))
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_collecting_is_repeatable_and_keeps_the_mode(model, data, answers, training):
     model.train(training)
@@ -165,6 +187,7 @@ def test_what_cannot_be_asked_is_said(model, data):
             **data,
         )
     model.set_ratios(1, 0)
+    assert not has_experts(model)
     try:
         with pytest.raises(UniChestError, match="does not use its experts"):
             ask(model, data)
@@ -213,9 +236,6 @@ def test_variants_by_name(answers):
     even = (row["expert_1"] + row["expert_2"] + row["expert_3"]) / 3
     assert said[EQUAL][3] == pytest.approx(0.6 * row["main"] + 0.3 * even)
     np.testing.assert_array_equal(said[without(3)], mixed(answers, RATIOS, [3]))
-    scores = as_scores(answers, said)
-    Scores.validate(scores)
-    assert len(scores) == 9 * len(answers)
 
 
 def make_answers(images=60, seed=0, experts=3):
@@ -231,6 +251,7 @@ def make_answers(images=60, seed=0, experts=3):
         table = pd.DataFrame({"model": "ours", "source": source, "split": "test", "image_id": ids})
         table["patient_id"] = np.repeat([f"p{k // 2}" for k in range(images)], len(asked))
         table["finding"] = list(asked) * images
+        table = table.assign(query=table["finding"], fingerprint="f")
         table["label"] = np.where(generator.random(n) < 0.1, -1, label)
         table["main"] = np.clip(0.2 * label + 0.8 * generator.random(n), 0, 1)
         for k in range(1, experts + 1):
@@ -249,7 +270,7 @@ def judged():
 
 def test_every_variants_auroc_against_its_own_computation(judged):
     answers = make_answers()
-    Metrics.validate(judged.metrics), ExpertAurocs.validate(judged.aurocs)
+    ExpertAurocs.validate(judged.aurocs)
     said = variants(answers, (0.5, 0.5))
     table = judged.aurocs.set_index(["variant", "source"])
     for variant, probabilities in said.items():
@@ -270,8 +291,9 @@ def test_differences_are_paired_and_against_the_mixture(judged):
     for (variant, source), row in table.iterrows():
         assert row["difference"] == pytest.approx(area[(variant, source)] - area[(MIXTURE, source)])
         assert row["low"] <= row["difference"] <= row["high"]
+        assert (row["p_value"] < 0.05) <= (row["low"] > 0 or row["high"] < 0)
     lost = table.loc[(without(1), "mimic_cxr")]
-    assert lost["high"] < 0  # the one who knows this source
+    assert lost["high"] < 0 and lost["p_value"] == 2 / 41  # the one who knows this source
     nothing = table.loc[(without(3), "mimic_cxr")]
     assert abs(nothing["difference"]) < abs(lost["difference"])
 
@@ -313,19 +335,32 @@ def test_one_model_at_a_time(answers):
             judge()
 
 
-def test_gate_tables_agree_with_those_of_the_scores():
+def slow_information(weights):
+    """Mutual information in bits of source (rows, all alike) and expert (columns), cell by cell."""
+    joint = np.asarray(weights) / len(weights)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    cells = [
+        joint[i, j] * np.log2(joint[i, j] / (rows[i] * columns[j]))
+        for i, j in np.ndindex(joint.shape)
+        if joint[i, j] > 0
+    ]
+    return sum(cells)
+
+
+def test_gate_tables_against_sums_by_hand():
     answers = make_answers()
     table, summary = gate_by_source(answers, resamples=30)
     GateBySource.validate(table), GateSummary.validate(summary)
-    theirs = gate_table(gates_of(answers)).set_index("source")
+    gates = gates_of(answers)
+    weights = gates[["expert_1", "expert_2", "expert_3"]]
+    means, sharpness = weights.groupby(gates["source"]).mean(), weights.max(axis=1).groupby(gates["source"]).mean()
     for row in table.itertuples():
-        assert row.weight == pytest.approx(theirs.loc[row.source, f"expert_{row.expert}"])
-        assert row.sharpness == pytest.approx(theirs.loc[row.source, "sharpness"])
+        assert row.weight == pytest.approx(means.loc[row.source, f"expert_{row.expert}"])
+        assert row.sharpness == pytest.approx(sharpness[row.source])
         assert row.low <= row.weight <= row.high and row.images == 60
     whole = summary.set_index("over").loc[ALL]
-    (expected,) = gate_summary(gates_of(answers)).itertuples()
-    assert whole["mutual_information"] == pytest.approx(expected.mutual_information)
-    assert whole["sharpness"] == pytest.approx(expected.sharpness) and whole["possible"] == expected.possible
+    assert whole["mutual_information"] == pytest.approx(slow_information(means.to_numpy()))
+    assert whole["sharpness"] == pytest.approx(sharpness.mean()) and whole["possible"] == 1
     assert whole["mutual_information_low"] <= whole["mutual_information"] <= whole["mutual_information_high"]
     assert summary.set_index("over")["sources"].to_dict() == {TRAINED: 1, ALL: 2}
     assert summary.set_index("over").loc[TRAINED, "mutual_information"] == pytest.approx(0, abs=1e-12)

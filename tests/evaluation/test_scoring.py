@@ -34,6 +34,9 @@ class Brightness(torch.nn.Module):
     def queries_for(self, findings):
         return torch.tensor([[0.5 + FINDINGS.index(finding) / 10] for finding in findings])
 
+    def fingerprint(self):
+        return "b719"
+
     def forward(self, images, queries, **ratios):
         assert not self.training and not torch.is_grad_enabled()
         self.batches.append(len(images))
@@ -139,7 +142,7 @@ def test_a_finding_without_labels_is_an_error(data):
 def test_an_answer_that_is_no_probability_is_an_error_and_the_mode_is_restored(data, value):
     model = Brightness().train()
     model.queries_for = lambda findings: torch.full((len(findings), 1), value * 1000)
-    with pytest.raises(UniChestError, match=r"model 'm' gave .* that are no probability"):
+    with pytest.raises(UniChestError, match=r"model 'm', probabilities: .* are no probability"):
         run(model, data)
     assert model.training
 

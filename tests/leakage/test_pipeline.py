@@ -31,7 +31,7 @@ def test_stage_runs_from_image_stores_to_tables_and_figure(tmp_path):
         schema.validate(made[name])
     assert made["leaked_films"]["image_id"].tolist() == ["c"]
     assert made["siim_acr_thumbnails"].shape == (1, 32, 32)
-    assert made["leakage_figure"].axes
+    assert made["leakage_figure"].figure.axes
 
 
 def test_a_further_source_leaves_the_hashing_of_the_others_alone():

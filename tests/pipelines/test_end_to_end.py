@@ -10,29 +10,10 @@ from unichest_kedro.sources import SOURCES, TRAINED_ON
 
 pytestmark = pytest.mark.end_to_end
 STAGES = (
-    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide", "pretrain", "evaluate"),
+    *("ingest", "images", "reports", "harmonise", "text", "leakage", "conquer", "divide", "pretrain"),
+    *("score", "measure", "inspect", "report", "evaluate"),
     *("score_extractor", "import_official", "__default__"),
 )
-
-
-@pytest.fixture(scope="module")
-def before(small_project, kedro):
-    """What `evaluate` says before anything was trained."""
-    return kedro(small_project, "run", "--pipeline=evaluate")
-
-
-@pytest.fixture(scope="module")
-def pretrained(before, small_project, kedro):
-    result = kedro(small_project, "run", "--pipeline=pretrain")
-    assert result.returncode == 0, result.stdout[-4000:]
-    return small_project
-
-
-@pytest.fixture(scope="module")
-def evaluated(pretrained, kedro):
-    result = kedro(pretrained, "run", "--pipeline=evaluate")
-    assert result.returncode == 0, result.stdout[-4000:]
-    return pretrained, result.stdout
 
 
 def test_evaluate_before_pretrain_says_in_one_sentence_what_to_run(before):
@@ -53,7 +34,9 @@ def test_every_test_film_is_scored_once_by_every_model(evaluated):
     for stage in ("conquer", "continued", "unichest"):
         scores = pd.read_parquet(root / f"data/07_model_output/{stage}_scores.parquet")
         assert not scores.duplicated(["source", "image_id", "finding"]).any()
-        assert scores.groupby("source")["image_id"].agg(set).to_dict() == expected.to_dict()
+        assert scores["fingerprint"].nunique() == 1
+        judged = scores[scores["split"] == "test"]
+        assert judged.groupby("source")["image_id"].agg(set).to_dict() == expected.to_dict()
 
 
 def test_nothing_listed_is_lost(evaluated):
@@ -184,3 +167,28 @@ def test_importing_a_published_checkpoint_asks_for_it_in_one_sentence(small_proj
     assert result.returncode == 1
     assert "official.checkpoint" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+def test_heat_maps_experts_and_gate_are_looked_into(evaluated):
+    tables = evaluated[0] / "data/08_reporting"
+    localisation = pd.read_csv(tables / "localisation.csv")
+    assert set(localisation["source"]) == {"chestxray14", "vindr_cxr", "siim_acr"}
+    assert {"Conquer + Divide", "Conquer", "Centre prior"} <= set(localisation["model"])
+    for name in ("localisation_comparison", "expert_aurocs", "expert_comparison", "gate_by_source", "gate_summary"):
+        assert len(pd.read_csv(tables / f"{name}.csv")), name
+    for name in ("localisation", "localisation_examples", "experts", "gates"):
+        assert (tables / f"{name}.png").stat().st_size > 10_000
+
+
+def test_predictions_carry_the_calibration_that_evaluation_fitted(evaluated, kedro):
+    root, _ = evaluated
+    fitted = pd.read_csv(root / "data/08_reporting/calibration_table.csv").set_index("finding")["threshold"].dropna()
+    assert len(fitted)
+    films = next((root / "data/01_raw/phantoms/chestxray14").rglob("*.png")).parent
+    result = kedro(root, "run", "--pipeline=predict", f"--params=predict.images={films},predict.answer_anyway=true")
+    assert result.returncode == 0, result.stdout[-3000:]
+    table = pd.read_parquet(root / "data/07_model_output/predictions.parquet").dropna(subset="probability")
+    known = table["finding"].isin(fitted.index)
+    assert known.any() and table.loc[known, ["calibrated", "threshold"]].notna().all(axis=None)
+    assert table.loc[~known, ["calibrated", "threshold"]].isna().all(axis=None)
+    assert table.loc[known, "threshold"].to_numpy() == pytest.approx(fitted[table.loc[known, "finding"]].to_numpy())

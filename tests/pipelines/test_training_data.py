@@ -6,7 +6,7 @@ import pytest
 
 from unichest_kedro.datasets.official_folder import SourceFolder
 from unichest_kedro.errors import MissingArtefact, SettingsError
-from unichest_kedro.pipelines.pretrain import nodes
+from unichest_kedro.pipelines.training_data import training_data as put_together
 from unichest_kedro.vocabulary import Vocabulary
 
 FINDINGS = ("edema", "mass", "hernia")
@@ -68,7 +68,7 @@ def tables(edema=(1, 0, 1, 0, 1)):
 
 def training_data(examples, made, train_on=TRAINED):
     texts = np.zeros((0, 4), dtype=np.float32)
-    return nodes._training_data(examples, texts, vocabulary(), 7, train_on, made)
+    return put_together(examples, texts, vocabulary(), 7, train_on, made)
 
 
 def test_only_the_sources_of_train_on_are_trained_and_validated_on():

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from unichest_kedro.errors import VocabularyError
-from unichest_kedro.evaluation.figures import coverage_figure
+from unichest_kedro.evaluation.coverage_figure import coverage_figure
 from unichest_kedro.pipelines.harmonisation import nodes
 from unichest_kedro.schemas import Contradictions, Coverage, Teachers
 from unichest_kedro.vocabulary import coverage, no_contradictions, teachers
@@ -102,12 +102,12 @@ def test_the_figure_marks_what_is_known_one_way_and_who_can_teach():
     studies, labels = tables(60)
     labels = labels.assign(a=np.where(labels["source"] == "chexpert", labels["a"].clip(lower=1), -1).astype("int8"))
     table = coverage(studies, labels)
-    words = {text.get_text() for text in coverage_figure(table, teachers(table, ["chexpert"])).findobj(Text)}
+    words = {text.get_text() for text in coverage_figure(table, teachers(table, ["chexpert"])).figure.findobj(Text)}
     positive = (labels["a"] == 1).sum()
     assert {"Can teach it", f"{positive} ▲", "CheXpert", "none"} <= words
-    alone = {text.get_text() for text in coverage_figure(table).findobj(Text)}
+    alone = {text.get_text() for text in coverage_figure(table).figure.findobj(Text)}
     assert "Can teach it" not in alone and f"{positive} ▲" in alone
-    both = coverage_figure(table, teachers(table, ["chexpert", "vindr_cxr"])).findobj(Text)
+    both = coverage_figure(table, teachers(table, ["chexpert", "vindr_cxr"])).figure.findobj(Text)
     assert "2 sources" in {text.get_text() for text in both}
 
 
@@ -118,7 +118,8 @@ def test_the_node_functions():
     table = nodes.count_coverage(**named)
     assert table.to_dict("list") == coverage(studies, labels).to_dict("list")
     assert nodes.find_teachers(table, ["chexpert"]).equals(teachers(table, ["chexpert"]))
-    assert isinstance(nodes.draw_coverage(table, teachers(table, [])), Figure)
+    figure, numbers = nodes.draw_coverage(table, teachers(table, []))
+    assert isinstance(figure, Figure) and len(numbers) == 6
     empty = nodes.join_contradictions(chexpert_contradictions=no_contradictions())
     Contradictions.validate(empty)
     assert empty.empty

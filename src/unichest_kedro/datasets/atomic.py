@@ -1,5 +1,6 @@
-"""Writing a folder as a whole: it is there complete, or the old one is."""
+"""Writing a folder or a file as a whole: it is there complete, or the old one is."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +28,19 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         target.rename(old)
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def replacing_file(target: Path) -> Iterator[Path]:
+    """Give a path to write a new file to; it takes the place of `target` when the block ends without an error.
+
+    The new file is a sibling of `target`, whose folder is made where it is missing. After an error it is removed and
+    `target` is untouched.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.writing")
+    try:
+        yield fresh
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from kedro.io import AbstractDataset
 
 from unichest_kedro.datasets.atomic import replacing_folder
 from unichest_kedro.errors import MissingArtefact
+from unichest_kedro.models.folder_encoder import TEXT_ENCODER
 from unichest_kedro.models.unichest import UniChest
 
 
@@ -50,7 +51,7 @@ class ModelFolderDataset(AbstractDataset[UniChest, UniChest]):
         with replacing_folder(self._filepath) as folder:
             data.save_pretrained(folder)
             if self._text_encoder is not None and self._text_encoder.is_dir():
-                shutil.copytree(self._text_encoder, folder / "text_encoder")
+                shutil.copytree(self._text_encoder, folder / TEXT_ENCODER)
 
     def _exists(self) -> bool:
         return (self._filepath / "model.safetensors").is_file()

@@ -1,11 +1,11 @@
 """A catalog entry for an ONNX model."""
 
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
 from kedro.io import AbstractDataset
 
+from unichest_kedro.datasets.atomic import replacing_file
 from unichest_kedro.errors import MissingArtefact
 
 
@@ -47,13 +47,8 @@ class OnnxFileDataset(AbstractDataset[Serialisable, bytes]):
 
     def save(self, data: Serialisable) -> None:
         """Write the file, replacing the former one."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.writing")
-        try:
-            temporary.write_bytes(data.SerializeToString())
-            temporary.replace(self._filepath)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing_file(self._filepath) as fresh:
+            fresh.write_bytes(data.SerializeToString())
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

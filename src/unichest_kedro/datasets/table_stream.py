@@ -1,6 +1,5 @@
 """A catalog entry for a table that is written a piece at a time, so that it need not fit into memory."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
+from unichest_kedro.datasets.atomic import replacing_file
 from unichest_kedro.errors import MissingArtefact
 
 
@@ -58,14 +58,9 @@ class TableStreamDataset(AbstractDataset[TablePieces, pd.DataFrame]):
 
     def save(self, data: TablePieces) -> None:
         """Write the pieces one after the other, and let the table appear when it is complete."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.writing")
         write = _write_parquet if self._filepath.suffix == ".parquet" else _write_csv
-        try:
-            write(temporary, data.predictions())
-            temporary.replace(self._filepath)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing_file(self._filepath) as fresh:
+            write(fresh, data.predictions())
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -7,7 +7,7 @@
   `slope = 1 / temperature` and `intercept = 0`. Or `isotonic`, a rising line through points.
 
 and where all of this comes from, such as "validation of chestxray14, chexpert". Whoever has validation scores fits it
-with `fit_calibration`, finding by finding, and writes it with `write_calibrations`.
+with `fit_calibration`, finding by finding, and writes it with `write_calibrations` (as `calibrating` does).
 """
 
 import json
@@ -19,12 +19,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sklearn.isotonic import IsotonicRegression
 
+from unichest_kedro.datasets.atomic import replacing_file
 from unichest_kedro.errors import MissingArtefact, UniChestError
 from unichest_kedro.schemas import UNKNOWN
 
 CALIBRATION_FILE = "calibration.json"
 
 Criterion = Literal["youden", "f1"]
+Method = Literal["platt", "isotonic"]
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 _EDGE = 1e-7
@@ -150,7 +152,7 @@ def fit_calibration(
     labels: np.ndarray,
     *,
     criterion: Criterion = "youden",
-    method: Literal["platt", "isotonic"] = "platt",
+    method: Method = "platt",
 ) -> Calibration:
     """Fit the calibration of one finding.
 
@@ -234,9 +236,8 @@ def best_threshold(scores: np.ndarray, present: np.ndarray, criterion: Criterion
 def write_calibrations(folder: Path, calibrations: Calibrations) -> Path:
     """Write `calibration.json` into a model folder, replacing a former one as a whole; returns its path."""
     path = folder / CALIBRATION_FILE
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(calibrations.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing_file(path) as fresh:
+        fresh.write_text(calibrations.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
 
 

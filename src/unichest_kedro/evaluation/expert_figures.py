@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from unichest_kedro.evaluation.experts import ALL, EQUAL, MAIN, MIXTURE
+from unichest_kedro.evaluation.experts import EQUAL, MAIN, MIXTURE
+from unichest_kedro.evaluation.gates import ALL
 from unichest_kedro.evaluation.metrics import MEANS
 from unichest_kedro.evaluation.style import (
     HATCHES,

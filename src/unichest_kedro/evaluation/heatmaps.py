@@ -4,7 +4,7 @@ A heat map is a small grid over the whole film, its cells row by row from the to
 size it is drawn at. The model sees films as squares; stretching the grid to the film's height and width undoes that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Literal
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.evaluation.asking import Asker
 from unichest_kedro.models.query_network import Memory, QueryNetwork
 from unichest_kedro.models.unichest import UniChest
 
@@ -68,6 +69,20 @@ def attention_maps(
     spread = highest - lowest
     even = spread <= _ROUNDING * highest
     return torch.where(even, 0, (weights - lowest) / torch.where(even, 1, spread))
+
+
+def look_with(model: UniChest, settings: HeatmapSettings | None = None) -> Callable[[Tensor, Sequence[str]], Tensor]:
+    """Heat maps of a model as a function of images and of the words in which findings are asked (`Asker`).
+
+    Args:
+        model: The model.
+        settings: As of `attention_maps`.
+
+    Returns:
+        uint8 (B,1,S,S), names or words of Q findings -> heat maps (B,Q,h,w).
+    """
+    queries = Asker(model)
+    return lambda images, words: attention_maps(model, images, queries(words), settings)
 
 
 @torch.inference_mode()
@@ -155,15 +170,13 @@ _ROUNDING = 1e-5
 def _mixture_weights(model: UniChest, patches: Tensor, queries: Tensor, settings: HeatmapSettings) -> Tensor:
     """Attention (B,Q,P) of the networks that the settings name."""
     mixture = model.mixture
-    normalised = mixture.norm(patches)
-    pooled = normalised.mean(dim=1, keepdim=True)
-    memory = Memory(normalised, None if patches.shape[1] == 1 else pooled)
+    memory, pooled = mixture._memory(patches)
     asked = mixture.norm(queries)[None]
     main = _network_weights(mixture.main, asked, memory, settings)
     main_ratio, expert_ratio = model.ratios.tolist()
     if settings.networks == "main" or not expert_ratio:
         return main
-    gate = mixture.gate(pooled[:, 0]).float().softmax(dim=-1)
+    gate = mixture._gate(pooled, len(patches))
     experts = torch.stack([_network_weights(expert, asked, memory, settings) for expert in mixture.experts], dim=1)
     mixed = main_ratio * main + expert_ratio * (gate[:, :, None, None] * experts).sum(dim=1)
     return mixed / (main_ratio + expert_ratio)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from unichest_kedro.evaluation.drawing import Drawing
 from unichest_kedro.evaluation.style import (
     FAINT,
     INK,
@@ -22,7 +22,7 @@ from unichest_kedro.evaluation.style import (
 _SHADES = LinearSegmentedColormap.from_list("leaks", ["#FFFFFF", OKABE_ITO[4], OKABE_ITO[1]])
 
 
-def leakage_figure(leaked_films: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+def leakage_figure(leaked_films: pd.DataFrame, summary: pd.DataFrame) -> Drawing:
     """How many validation and test films of each source (columns) repeat a training film of each (rows).
 
     Args:
@@ -31,7 +31,9 @@ def leakage_figure(leaked_films: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """
     sources = list(dict.fromkeys(summary["source_a"]))
     if not sources:
-        return message(new_figure(6, 2), "No source was compared.")
+        return Drawing(
+            message(new_figure(6, 2), "No source was compared."), _numbers([], np.empty((0, 0)), np.empty((0, 0)))
+        )
     counts = pd.crosstab(leaked_films["seen_in"], leaked_films["source"])
     counts = counts.reindex(index=sources, columns=sources, fill_value=0).to_numpy()
     pairs = _pairs_of_films(summary, sources)
@@ -53,10 +55,20 @@ def leakage_figure(leaked_films: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         fontsize=9.5,
         frameon=False,
     )
-    return figure
+    return Drawing(figure, _numbers(sources, counts, pairs))
 
 
 _KNOWN = {"fill": False, "edgecolor": OKABE_ITO[0], "linestyle": "--", "linewidth": 1.6}
+
+
+def _numbers(sources: list[str], counts: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
+    """One row per cell."""
+    rows = [
+        (training, tested, counts[row, column], pairs[row, column])
+        for row, training in enumerate(sources)
+        for column, tested in enumerate(sources)
+    ]
+    return pd.DataFrame(rows, columns=["training_films_of", "among_films_of", "films", "pairs_in_any_split"])
 
 
 def _pairs_of_films(summary: pd.DataFrame, sources: list[str]) -> np.ndarray:

@@ -27,10 +27,14 @@ def is_leaked(films: pd.DataFrame, leaked_films: pd.DataFrame, trained_on: Colle
 def judged(scores: pd.DataFrame, leave_out_leaked: bool) -> pd.DataFrame:
     """The scores that metrics, figures and films are made of: all of them, or those of films never trained on.
 
+    A film that one of several models was trained on is left out for all of them, so that they are compared on the same.
+
     Raises:
         UniChestError: No film is left.
     """
-    kept = scores[~scores["leaked"]] if leave_out_leaked else scores
+    films = pd.MultiIndex.from_frame(scores[["source", "image_id"]])
+    seen = films.isin(films[scores["leaked"].to_numpy()])
+    kept = scores[~seen] if leave_out_leaked else scores
     if kept.empty:
         raise UniChestError(
             f"all {scores['image_id'].nunique():,} scored films are in the training data as well, so nothing is left "

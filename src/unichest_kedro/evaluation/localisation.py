@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.evaluation.asking import Findings, words_of
 from unichest_kedro.evaluation.heatmaps import stretch
 from unichest_kedro.evaluation.localisation_targets import (
     REGION,
@@ -31,10 +32,11 @@ from unichest_kedro.evaluation.localisation_targets import (
     region,
 )
 from unichest_kedro.evaluation.metrics import MEAN
+from unichest_kedro.evaluation.resampling import p_value
 from unichest_kedro.evaluation.scoring import Films, Images, Resize
 
 Look = Callable[[Tensor, Sequence[str]], Tensor]
-"""uint8 (B,1,S,S), names of Q findings -> heat maps float (B,Q,h,w) in [0, 1]."""
+"""uint8 (B,1,S,S), words in which Q findings are asked -> heat maps float (B,Q,h,w) in [0, 1]."""
 
 CENTRE_PRIOR = "Centre prior"
 MEAN_BOX_PRIOR = "Mean box prior"
@@ -51,6 +53,7 @@ IOUS = [f"iou_{round(100 * threshold):02d}" for threshold in THRESHOLDS]
 FIXED = "fixed"
 MEASURES = ("pointing", "iou", "mean_iou")
 LIMITS = [f"{measure}{limit}" for measure in MEASURES for limit in ("", "_low", "_high")]
+P_VALUES = [f"{measure}_p" for measure in MEASURES]
 SUMMARY_COLUMNS = ["finding", "films", "patients", "in_mean", *LIMITS]
 _ROUNDING = 1e-6  # how far float32 may carry a map beyond [0, 1], or a threshold from itself
 
@@ -60,7 +63,7 @@ def localise(
     name: str,
     targets: pd.DataFrame,
     stores: Mapping[str, Images],
-    findings_by_source: Mapping[str, Sequence[str]],
+    findings_by_source: Mapping[str, Findings],
     settings: LocalisationSettings,
     *,
     image_size: int,
@@ -76,11 +79,12 @@ def localise(
     others that are asked with them.
 
     Args:
-        look: The model's heat maps, for instance `partial(attention_maps, model)`.
+        look: The model's heat maps, as of `heatmaps.look_with`.
         name: What the `model` column will say.
         targets: `BoxTargets`.
         stores: Image store of each source.
-        findings_by_source: Findings asked of each source.
+        findings_by_source: Findings asked of each source, with the words in which they are asked where these are not
+            their names.
         settings: Tolerance and raster.
         image_size: Side of the square images, in pixels.
         batch_size: Images per forward pass.
@@ -100,12 +104,13 @@ def localise(
     count = len(wanted[["source", "image_id"]].drop_duplicates())
     with tqdm(total=count, desc=f"look with {name}", unit="film", disable=not count) as bar:
         for source, part in wanted.groupby("source", sort=False):
-            findings = list(findings_by_source[source])
+            words = words_of(findings_by_source[source])
+            findings = list(words)
             _require_asked(str(source), part, findings)
             films = [list(boxes) for _, boxes in groupby(_by_film(part), key=lambda boxed: boxed.image_row)]
             squares = Films(stores[source], [boxes[0].image_row for boxes in films], image_size, resize)
             loader = DataLoader(squares, batch_size=batch_size, shuffle=False, num_workers=workers)
-            for film, maps in zip(films, _maps(look, name, loader, findings, device)):
+            for film, maps in zip(films, _maps(look, name, loader, list(words.values()), device)):
                 rows += [_row(name, boxed, maps[findings.index(boxed.finding)], settings) for boxed in film]
                 bar.update()
     return _table(rows)
@@ -204,7 +209,8 @@ def choose_thresholds(records: pd.DataFrame, settings: LocalisationSettings) -> 
             continue
         mean = chosen_on.groupby(["source", "finding"])[IOUS].mean().mean().to_numpy()
         rows.append((model, THRESHOLDS[int(mean.argmax())], ", ".join(chosen_on["source"].unique())))
-    return pd.DataFrame(rows, columns=["model", "threshold", "threshold_from"])
+    table = pd.DataFrame(rows, columns=["model", "threshold", "threshold_from"])
+    return table.astype({"model": "str", "threshold": "float64", "threshold_from": "str"})
 
 
 def localisation_table(
@@ -231,8 +237,8 @@ def localisation_table(
         for model, row in _rows_of_source(str(source), part, settings, seed)
     ]
     columns = ["model", "source", "split", *SUMMARY_COLUMNS, "area"]
-    table = pd.DataFrame(rows, columns=columns).merge(thresholds, on="model", how="left")
-    return table.assign(tolerance=settings.tolerance)
+    table = pd.DataFrame(rows, columns=columns).astype(_types(columns)).merge(thresholds, on="model", how="left")
+    return table.assign(tolerance=settings.tolerance).astype({"tolerance": "float64"})
 
 
 def localisation_differences(
@@ -242,7 +248,7 @@ def localisation_differences(
     seed: int = 42,
     split: str = "test",
 ) -> pd.DataFrame:
-    """Paired differences between maps, on the regions that both have, with 95 % limits by patient.
+    """Paired differences between maps, on the regions that both have, with 95 % limits and p-values by patient.
 
     Args:
         records: `Localisations`, as for `localisation_table`.
@@ -268,8 +274,8 @@ def localisation_differences(
         for source, part in paired.groupby("source", sort=False):
             for _, row in _rows_of_source(str(source), part, settings, seed):
                 rows.append({"model": model, "against": against, "source": source, "split": split, **row})
-    columns = ["model", "against", "source", "split", *SUMMARY_COLUMNS]
-    return pd.DataFrame(rows, columns=columns).drop(columns="patients")
+    columns = ["model", "against", "source", "split", *SUMMARY_COLUMNS, *P_VALUES]
+    return pd.DataFrame(rows, columns=columns).astype(_types(columns)).drop(columns="patients")
 
 
 class _Summary(NamedTuple):
@@ -328,6 +334,7 @@ def _summary_row(finding: str, part: pd.DataFrame, in_mean: bool, summary: _Summ
         drawn = summary.samples[np.isfinite(summary.samples[:, column]), column]
         low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
         row |= {measure: summary.mean[column], f"{measure}_low": low, f"{measure}_high": high}
+        row[f"{measure}_p"] = p_value(drawn)
     return row
 
 
@@ -342,14 +349,14 @@ def _with_measures(records: pd.DataFrame, thresholds: pd.DataFrame, split: str) 
 
 
 def _maps(
-    look: Look, name: str, loader: DataLoader, findings: list[str], device: torch.device | str
+    look: Look, name: str, loader: DataLoader, words: list[str], device: torch.device | str
 ) -> Iterator[np.ndarray]:
     """The maps (Q,h,w) of one film after the other."""
     for images in loader:
-        maps = look(images.to(device), findings).float().cpu().numpy()
-        if maps.ndim != 4 or maps.shape[:2] != (len(images), len(findings)):
+        maps = look(images.to(device), words).float().cpu().numpy()
+        if maps.ndim != 4 or maps.shape[:2] != (len(images), len(words)):
             raise UniChestError(
-                f"model {name!r} gave maps {maps.shape}; asked were {len(images)} images and {len(findings)} findings"
+                f"model {name!r} gave maps {maps.shape}; asked were {len(images)} images and {len(words)} findings"
             )
         if not (np.all(maps >= -_ROUNDING) and np.all(maps <= 1 + _ROUNDING)):
             raise UniChestError(
@@ -370,6 +377,13 @@ def _row(name: str, boxed: BoxedFinding, heat: np.ndarray, settings: Localisatio
 def _by_film(targets: pd.DataFrame) -> list[BoxedFinding]:
     """The boxed findings, those of a film beside each other."""
     return sorted(boxed_findings(targets), key=lambda boxed: boxed.image_row)
+
+
+def _types(columns: Sequence[str]) -> dict[str, str]:
+    """Types of the columns of summaries, so that a table without rows has them too."""
+    known = {"films": "int64", "patients": "int64", "in_mean": "bool"}
+    known |= dict.fromkeys(("model", "against", "source", "split", "finding"), "str")
+    return {column: known.get(column, "float64") for column in columns}
 
 
 def _table(rows: list[tuple]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.evaluation.asking import Findings, words_of
 from unichest_kedro.evaluation.heatmaps import overlay
 from unichest_kedro.evaluation.localisation import PRIORS, Look
 from unichest_kedro.evaluation.localisation_targets import CORNERS
@@ -105,7 +106,7 @@ def film_overlay(
     look: Look,
     film: np.ndarray,
     finding: str,
-    findings: Sequence[str],
+    findings: Findings,
     *,
     image_size: int,
     resize: Resize,
@@ -118,7 +119,8 @@ def film_overlay(
         look: The model's heat maps, as for `localise`.
         film: uint8 (H,W).
         finding: Whose map to draw.
-        findings: All findings to ask about, as when the film is scored.
+        findings: All findings to ask about, as when the film is scored, with the words in which they are asked where
+            these are not their names.
         image_size: Side of the square images that the model sees, in pixels.
         resize: How a film becomes a square of that side.
         boxes: float (n,4), left, top, right, bottom as parts of the film's width and height.
@@ -130,10 +132,11 @@ def film_overlay(
     Raises:
         UniChestError: `finding` is not among `findings`.
     """
-    if finding not in findings:
+    words = words_of(findings)
+    if finding not in words:
         raise UniChestError(f"no heat map of {finding!r}: it is not among the findings that are asked about")
     image = torch.from_numpy(np.array(resize(film, image_size)))[None, None].to(device)
-    heat = look(image, list(findings))[0, list(findings).index(finding)].float().cpu().numpy()
+    heat = look(image, list(words.values()))[0, list(words).index(finding)].float().cpu().numpy()
     shown = _enlarged(film)
     height, width = shown.shape
     corners = np.zeros((0, 4)) if boxes is None else np.asarray(boxes) * (width, height, width, height)
@@ -145,7 +148,7 @@ def draw_examples(
     picked: pd.DataFrame,
     targets: pd.DataFrame,
     stores: Mapping[str, Images],
-    findings_by_source: Mapping[str, Sequence[str]],
+    findings_by_source: Mapping[str, Findings],
     *,
     image_size: int,
     resize: Resize,

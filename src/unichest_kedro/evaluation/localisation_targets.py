@@ -13,7 +13,6 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from unichest_kedro.errors import UniChestError
-from unichest_kedro.evaluation.heatmaps import HeatmapSettings
 from unichest_kedro.sources.vindr_cxr import CONSENSUS
 
 RELEASED = {"chestxray14": (1024, 1024), "siim_acr": (1024, 1024)}
@@ -49,22 +48,23 @@ REASONS = (UNMAPPED, NOT_ASKED, NO_FILM, NO_AREA, LEAVES_FILM, TRAINED_ON, NOT_P
 class LocalisationSettings(BaseModel):
     """How heat maps are held against boxes.
 
-    `heatmap` says whose attention is looked at. `tolerance`: how far from the region the highest point of the map may
+    `tolerance`: how far from the region the highest point of the map may
     lie and still be a hit, as part of the film's shorter side. `readers`: where several readers drew boxes on a film,
     the region is what "any" of them, or the "majority" of the film's readers, put into a box. `raster`: cells per side
     of the raster. `threshold`: from where on the map counts as found, where no validation boxes choose it. A finding
     with fewer than `fewest_films` of a source counts in no mean. `resamples` stand behind each 95 % interval.
+    `examples_per_source` films are drawn with map and boxes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    heatmap: HeatmapSettings = HeatmapSettings()
     tolerance: float = Field(default=0.0, ge=0, le=0.25)
     readers: Literal["any", "majority"] = "majority"
     raster: int = Field(default=256, ge=16, le=2048)
     threshold: float = Field(default=0.5, ge=0.05, le=0.95, multiple_of=0.05)
     fewest_films: int = Field(default=10, ge=1)
     resamples: int = Field(default=1000, ge=1)
+    examples_per_source: int = Field(default=4, ge=0)
 
 
 class BoxedSource(NamedTuple):

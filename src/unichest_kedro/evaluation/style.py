@@ -55,9 +55,9 @@ def tidy(axes: Axes, grid: str = "both") -> Axes:
     return axes
 
 
-def title(axes: Axes, text: str) -> None:
-    """A left-aligned bold title above the axes."""
-    axes.set_title(text, fontsize=11, fontweight="bold", loc="left", color=INK)
+def title(axes: Axes, text: str, characters: int = 80) -> None:
+    """A left-aligned bold title above the axes, in lines of so many characters at most."""
+    axes.set_title("\n".join(textwrap.wrap(text, characters)), fontsize=11, fontweight="bold", loc="left", color=INK)
 
 
 def foot(figure: Figure, *lines: str) -> None:

@@ -1,34 +1,124 @@
-"""Nodes that measure: from scores to metrics, without any model."""
+"""Nodes that measure: from scores to measures, without any model."""
+
+from typing import Any
 
 import pandas as pd
 
 from unichest_kedro.evaluation.accounting import account
+from unichest_kedro.evaluation.benchmarks import Benchmarks, BenchmarkSettings
+from unichest_kedro.evaluation.calibration import Calibrations
+from unichest_kedro.evaluation.curves import bins_table, curve_table
+from unichest_kedro.evaluation.judging import Judged, benchmark_table, judged_scores
 from unichest_kedro.evaluation.leaks import count_test_films, judged
-from unichest_kedro.evaluation.metrics import auroc_table, difference_table, macro_samples, macro_table
+from unichest_kedro.evaluation.other_models import OtherModels, read_predictions
 from unichest_kedro.evaluation.settings import EvaluationSettings
+from unichest_kedro.evaluation.tables import measure_tables
+from unichest_kedro.evaluation.thresholds import choose_thresholds
 from unichest_kedro.imaging.store import ImagingSettings
 from unichest_kedro.pipelines.evaluation.shared import MODELS, quarantine_of
 from unichest_kedro.pipelines.per_source import by_source
+from unichest_kedro.vocabulary import Vocabulary
+
+_NOT_MEASURED = ["query", "fingerprint"]
+"""Columns of `Scores` that no measure looks at; left out to save memory."""
 
 
-def compute_metrics(
+def gather_other_scores(
+    unichest: pd.DataFrame,
+    folder_scores: pd.DataFrame,
+    other_models: OtherModels,
+    leaked_films: pd.DataFrame,
+    vocabulary: dict[str, Any],
+) -> pd.DataFrame:
+    """Lay the predictions of other models, and the scores of other model folders, beside ours (schema `Scores`)."""
+    words = Vocabulary.from_mapping(vocabulary)
+    read = [
+        read_predictions(title, one, unichest, leaked_films, words) for title, one in other_models.predictions.items()
+    ]
+    tables = {table["model"].iloc[0]: table for table in read}
+    tables |= {str(model): table for model, table in folder_scores.groupby("model", sort=False)}
+    ordered = [tables[title] for title in other_models.root if title in tables]
+    return pd.concat([unichest.iloc[:0], *ordered], ignore_index=True)
+
+
+def select_thresholds(
     conquer: pd.DataFrame,
     continued: pd.DataFrame,
     unichest: pd.DataFrame,
+    other_scores: pd.DataFrame,
+    benchmarks: Benchmarks,
+    other_models: OtherModels,
+    vocabulary: dict[str, Any],
+    settings: EvaluationSettings,
+    **tables: Any,
+) -> pd.DataFrame:
+    """Choose on validation films from which score on each model calls a finding (schema `Thresholds`)."""
+    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
+    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
+    asked = _judged(scores, active, other_models, studies, words, settings).scores
+    free = judged(scores, settings.leave_out_leaked)
+    return choose_thresholds(free, asked, active, studies, words, settings.criterion)
+
+
+def compute_measures(
+    conquer: pd.DataFrame,
+    continued: pd.DataFrame,
+    unichest: pd.DataFrame,
+    other_scores: pd.DataFrame,
+    thresholds: pd.DataFrame,
+    benchmarks: Benchmarks,
+    other_models: OtherModels,
+    vocabulary: dict[str, Any],
     settings: EvaluationSettings,
     seed: int,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Compute AUROC per source and finding, macro means with intervals, and paired differences between models.
+    **tables: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Measure every model on every benchmark, with intervals, by group of films, and compare ours with all others.
 
     Returns:
-        `Metrics`; one row per model and source with its macro AUROC; one row per pair of models and source; one row
-        per source with its test films and how many of them training has seen.
+        `Measures`, `Metrics`, `Headline`, `Comparisons`, `BenchmarkTable`; and one row per source with its test films
+        and how many of them training has seen.
     """
-    scores = judged(pd.concat([conquer, continued, unichest], ignore_index=True), settings.leave_out_leaked)
-    metrics = auroc_table(scores)
-    samples = macro_samples(scores, settings.resamples, seed)
-    headline = macro_table(metrics, samples)
-    return metrics, headline, _comparisons(headline, samples), count_test_films(unichest)
+    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
+    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
+    given = _judged(scores, active, other_models, studies, words, settings)
+    own = [table["model"].iloc[0] for table in (conquer, continued, unichest)]
+    measured = measure_tables(
+        given.scores,
+        active,
+        studies,
+        thresholds,
+        models=list(scores["model"].unique()),
+        own=own,
+        compared=MODELS["unichest"],
+        age_bands=settings.age_bands,
+        resamples=settings.resamples,
+        seed=seed,
+        bins=settings.calibration_bins,
+    )
+    trained_on = frozenset(unichest.loc[unichest["trained_on"], "source"])
+    table = benchmark_table(given, active, studies, thresholds, trained_on)
+    return *measured, table, count_test_films(unichest[unichest["split"] == "test"])
+
+
+def trace_curves(
+    conquer: pd.DataFrame,
+    continued: pd.DataFrame,
+    unichest: pd.DataFrame,
+    other_scores: pd.DataFrame,
+    calibration: Calibrations,
+    benchmarks: Benchmarks,
+    other_models: OtherModels,
+    vocabulary: dict[str, Any],
+    settings: EvaluationSettings,
+    **tables: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lay out the numbers behind ROC, precision-recall and calibration curves (`Curves`, `CalibrationBins`)."""
+    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
+    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
+    given = _judged(scores, active, other_models, studies, words, settings).scores
+    final = given[given["model"] == MODELS["unichest"]]
+    return curve_table(given), bins_table(final, calibration, settings.calibration_bins)
 
 
 def count_listed_images(examples: pd.DataFrame, settings: ImagingSettings, **tables: pd.DataFrame) -> pd.DataFrame:
@@ -37,11 +127,17 @@ def count_listed_images(examples: pd.DataFrame, settings: ImagingSettings, **tab
     return account(studies, examples, quarantine_of(tables), settings.views)
 
 
-def _comparisons(headline: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
-    """Paired differences of the whole model against each control, with their intervals."""
-    final = MODELS["unichest"]
-    parts = [
-        difference_table(headline, samples, final, other).assign(comparison=f"{final} minus {other}")
-        for other in (MODELS["continued"], MODELS["conquer"])
-    ]
-    return pd.concat(parts, ignore_index=True)
+def _together(*tables: pd.DataFrame) -> pd.DataFrame:
+    """The scores of all models, without what no measure looks at."""
+    return pd.concat([table.drop(columns=_NOT_MEASURED) for table in tables], ignore_index=True)
+
+
+def _judged(
+    scores: pd.DataFrame,
+    active: dict[str, BenchmarkSettings],
+    other_models: OtherModels,
+    studies: dict[str, pd.DataFrame],
+    words: Vocabulary,
+    settings: EvaluationSettings,
+) -> Judged:
+    return judged_scores(scores, active, other_models, studies, words, settings.leave_out_leaked)

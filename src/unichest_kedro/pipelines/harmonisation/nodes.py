@@ -3,9 +3,9 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from unichest_kedro.evaluation.figures import coverage_figure
+from unichest_kedro.evaluation.coverage_figure import coverage_figure
+from unichest_kedro.evaluation.drawing import Drawing
 from unichest_kedro.pipelines.per_source import by_source
 from unichest_kedro.vocabulary import Vocabulary, coverage, harmonise, teachers
 
@@ -38,6 +38,6 @@ def find_teachers(coverage_table: pd.DataFrame, train_on: list[str]) -> pd.DataF
     return teachers(coverage_table, train_on)
 
 
-def draw_coverage(coverage_table: pd.DataFrame, teachers_table: pd.DataFrame) -> Figure:
+def draw_coverage(coverage_table: pd.DataFrame, teachers_table: pd.DataFrame) -> Drawing:
     """Draw which source labels which finding, how often it is present, and who can teach it."""
     return coverage_figure(coverage_table, teachers_table)

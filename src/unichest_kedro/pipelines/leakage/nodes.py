@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from unichest_kedro.evaluation.drawing import Drawing
 from unichest_kedro.evaluation.leakage_figure import leakage_figure
 from unichest_kedro.imaging.store import ImageStore
 from unichest_kedro.leakage import HashedSource, LeakageSettings, audit, hash_store
@@ -35,6 +35,6 @@ def find_leaks(settings: LeakageSettings, **tables: Any) -> tuple[pd.DataFrame, 
     return tuple(audit(sources, settings))
 
 
-def draw_leakage(leaked_films: pd.DataFrame, leakage_summary: pd.DataFrame) -> Figure:
+def draw_leakage(leaked_films: pd.DataFrame, leakage_summary: pd.DataFrame) -> Drawing:
     """Draw how many test and validation films of each source repeat a training film of each."""
     return leakage_figure(leaked_films, leakage_summary)
