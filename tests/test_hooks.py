@@ -166,7 +166,7 @@ def test_going_on_remakes_what_was_made_with_another_parameter_and_all_that_foll
     with_parameters(catalog, seed=2)
     hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
     assert there(catalog) == [True, False, False]
-    assert "Removed 'examples': made with another seed" in caplog.text
+    assert "Removed 'examples': made with other parameters (seed)" in caplog.text
     assert "Removed 'conquer_model': what it was made from has changed since" in caplog.text
 
 
@@ -183,10 +183,10 @@ def test_settings_that_change_no_result_remake_nothing(hook, catalog, trained):
 def test_otherwise_another_parameter_is_a_warning(hook, catalog, trained, caplog):
     with_parameters(catalog, seed=2)
     hook.before_pipeline_run({}, run_of((["examples"], "conquer_model")), catalog)
-    assert "examples: made with another seed; used as they are" in caplog.text
+    assert "examples: made with other parameters (seed); used as they are" in caplog.text
     assert there(catalog) == [True, True, True]
     hook.after_pipeline_run(trained)
-    assert "examples: made with another seed; `kedro run --only-missing-outputs`" in caplog.text
+    assert "examples: made with other parameters (seed); `kedro run --only-missing-outputs`" in caplog.text
 
 
 def test_the_same_parameters_are_no_change(hook, catalog, trained, caplog):
@@ -204,6 +204,19 @@ def test_a_journal_from_before_parameters_were_noted_is_read(tmp_path, hook, cat
     with_parameters(catalog, seed=2)
     hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
     assert there(catalog) == [True, True, True]
+
+
+def test_a_parameter_that_another_pipeline_takes_is_the_same_one_as_yaml_has_it(hook, catalog, trained, monkeypatch):
+    def training(conquer: ConquerSettings) -> None: ...
+
+    monkeypatch.setattr(hooks, "pipelines", {"conquer": Pipeline([Node(training, "params:conquer", None, name="t")])})
+    monkeypatch.delitem(vars(hook), "_types", raising=False)
+    with_parameters(catalog, conquer={"epochs": 3})  # Kedro makes settings only of what the run takes
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [True, True, True]
+    with_parameters(catalog, conquer={"epochs": 3, "batch_size": 4})
+    hook.before_pipeline_run({"only_missing_outputs": True}, trained, catalog)
+    assert there(catalog) == [False, False, False]
 
 
 def test_a_parameter_that_this_run_lacks_is_not_compared(tmp_path, hook, catalog, trained):

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import TypeAdapter
 
 from unichest_kedro.active_sources import check_own_sources, sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
@@ -111,8 +113,7 @@ class ParametersHook:
         except MissingConfigException:
             return  # Kedro says so itself
         said_in = getattr(loader, "said_in", lambda name: "")
-        nodes = [(node.func, node.inputs) for pipeline in dict(pipelines).values() for node in pipeline.nodes]
-        mistakes = find_mistakes(parameters, types_of_parameters(nodes), said_in)
+        mistakes = find_mistakes(parameters, _parameter_types(), said_in)
         if mistakes:
             advice = "conf/base/parameters*.yml explains every setting; write yours into conf/local/parameters.yml."
             raise SettingsError(in_one_message(mistakes, advice))
@@ -188,7 +189,7 @@ class ArtefactHook:
         outputs = _persisted(pipeline.all_outputs())
         old = [name for name in outputs if self._stale(name)]
         if old:
-            logger.warning("%s: made from what has changed since; %s.", ", ".join(old), _ADVICE)
+            logger.warning("%s: made from what has changed since; %s.", _some_of(old), _ADVICE)
         self._warn_of_other_parameters([name for name in outputs if name not in old], _ADVICE)
 
     def _sources_of(self, dataset_name: str) -> dict[str, str]:
@@ -212,7 +213,13 @@ class ArtefactHook:
         """Return the digest of a parameter of this run; None where there is none, or it changes no result."""
         if self._catalog is None or name not in self._catalog:
             return None
-        return parameter_digest(name.removeprefix(PREFIX), self._catalog.get(name).load())
+        # Kedro makes settings of the parameters that this run takes; those of other pipelines are as YAML has them.
+        value, hint = self._catalog.get(name).load(), self._types.get(name.removeprefix(PREFIX), Any)
+        return parameter_digest(name.removeprefix(PREFIX), TypeAdapter(hint).validate_python(value))
+
+    @cached_property
+    def _types(self) -> dict[str, Any]:
+        return _parameter_types()
 
     def _stale(self, name: str) -> set[str]:
         return self._journal.stale(name, self._digest_of_input)
@@ -221,7 +228,7 @@ class ArtefactHook:
         """Why an artefact is not what this run would make, in words; "" where it is."""
         other = self._journal.other_parameters(name, self._digest_of_parameter)
         if other:
-            return f"made with another {', '.join(parameter.removeprefix(PREFIX) for parameter in other)}"
+            return _made_with_other(other)
         if self._journal.stale(name, self._digest_of_input, self._digest_of_parameter):
             return "what it was made from has changed since"
         return ""
@@ -232,9 +239,9 @@ class ArtefactHook:
         for name in names:
             other = self._journal.other_parameters(name, self._digest_of_parameter)
             if other:
-                made.setdefault(", ".join(parameter.removeprefix(PREFIX) for parameter in other), []).append(name)
-        for parameters, artefacts in made.items():
-            logger.warning("%s: made with another %s; %s.", ", ".join(artefacts), parameters, advice)
+                made.setdefault(_made_with_other(other), []).append(name)
+        for words, artefacts in made.items():
+            logger.warning("%s: %s; %s.", _some_of(artefacts), words, advice)
 
     def _remove(self, name: str, reason: str) -> None:
         path = self._path(name)
@@ -309,6 +316,21 @@ def _in_words(origins: dict[str, str]) -> str:
     return ", ".join(f"{source}: {origin}" for source, origin in origins.items())
 
 
+def _parameter_types() -> dict[str, Any]:
+    """The type of every parameter that a node of some pipeline takes."""
+    nodes = [(node.func, node.inputs) for pipeline in dict(pipelines).values() for node in pipeline.nodes]
+    return types_of_parameters(nodes)
+
+
+def _made_with_other(parameters: Iterable[str]) -> str:
+    return f"made with other parameters ({', '.join(name.removeprefix(PREFIX) for name in parameters)})"
+
+
+def _some_of(names: list[str]) -> str:
+    """The first four names, and how many more there are."""
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def _persisted(names: Iterable[str]) -> list[str]:
     return sorted(n for n in names if n != "parameters" and not n.startswith("params:"))
 
@@ -321,9 +343,9 @@ def _what_to_run_first(missing: list[str], run_params: dict[str, Any], catalog: 
         if name not in made:
             path = getattr(catalog.get(name), "_filepath", "its place")
             return f"{asked} needs {name}, but there is no file {path}: correct the path in globals.yml."
-    shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
     verb = "is" if len(missing) == 1 else "are"
-    return f"{asked} needs {shown}, which {verb} not there yet: run `kedro run --pipeline={_maker(missing)}` first."
+    command = f"kedro run --pipeline={_maker(missing)}"
+    return f"{asked} needs {_some_of(missing)}, which {verb} not there yet: run `{command}` first."
 
 
 def _made_by_pipelines() -> set[str]:

@@ -1,6 +1,6 @@
 """What several figures are laid out with: grids of panels, rows of findings, dots with intervals, legends."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 import numpy as np
@@ -96,8 +96,3 @@ def offsets(count: int, step: float = 0.22) -> np.ndarray:
 def number_in_words(value: float) -> str:
     """Three digits, or a dash where there is no number."""
     return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def first_of(table: pd.DataFrame, key: str) -> Mapping[str, int]:
-    """Each value of a column with its place in order of appearance."""
-    return {value: place for place, value in enumerate(dict.fromkeys(table[key]))}
