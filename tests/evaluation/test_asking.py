@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unichest_kedro.errors import UniChestError
-from unichest_kedro.evaluation.asking import Asker, asked_in, queries_in_words, taught_findings, words_of
+from unichest_kedro.evaluation.asking import Asker, asked_in, taught_findings, words_of
 from unichest_kedro.models.text_encoder import TextEncoder, TextEncoderSettings, build_text_encoder
 from unichest_kedro.models.unichest import ModelSettings, UniChest, build_unichest
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 def test_names_are_asked_as_trained_and_other_words_as_they_are_read(folder):
     model = UniChest.from_pretrained(folder)
-    queries = queries_in_words(model, ["edema", "effusion", "pleural effusion", "effusion"])
+    queries = Asker(model)(["edema", "effusion", "pleural effusion", "effusion"])
     torch.testing.assert_close(queries[[0, 2]], model.queries_for(["edema", "pleural effusion"]))
     read = TextEncoder.from_pretrained(folder / "text_encoder").encode(["effusion"], progress=False)
     torch.testing.assert_close(queries[[1, 3]], torch.from_numpy(read).expand(2, -1))
@@ -51,9 +51,9 @@ def test_words_are_read_once(folder, monkeypatch):
 def test_other_words_need_the_folders_text_encoder(folder):
     model = UniChest.from_pretrained(folder)
     model.folder = folder / "text_encoder"  # a folder without one
-    assert len(queries_in_words(model, ["edema"])) == 1
+    assert len(Asker(model)(["edema"])) == 1
     with pytest.raises(UniChestError, match=r"'effusion' cannot be asked: .* no `text_encoder`"):
-        queries_in_words(model, ["edema", "effusion"])
+        Asker(model)(["edema", "effusion"])
 
 
 def test_names_are_words_where_none_are_given():

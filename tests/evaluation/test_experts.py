@@ -17,7 +17,6 @@ from unichest_kedro.evaluation.experts import (
     MAIN,
     MIXTURE,
     alone,
-    collect,
     gates_of,
     has_experts,
     mixed,
@@ -84,9 +83,9 @@ def data():
 
 def ask(model, data, **changes):
     options = {"image_size": 32, "batch_size": 4, "resize": resize_square} | changes
-    return collect(
+    return score_with_experts(
         model, "ours", findings_by_source=ASKED, trained_on=["mimic_cxr"], leaked_films=LEAKED, **data, **options
-    )
+    ).answers
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,7 @@ def test_what_cannot_be_asked_is_said(model, data):
     with pytest.raises(UniChestError, match="no image in split val"):
         ask(model, data, splits=("val",))
     with pytest.raises(SettingsError, match="'gout'"):
-        collect(
+        score_with_experts(
             model,
             "ours",
             findings_by_source={"mimic_cxr": ["gout"]},

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unichest_kedro.ablations.measures import MEAN
+from unichest_kedro.evaluation.metrics import MEAN
 from unichest_kedro.evaluation.style import INK, MARKERS, MUTED, OKABE_ITO, foot, message, new_figure, tidy, title
 
 DRAWN = {"auroc": "AUROC", "f1": "F1", "brier": "Brier score", "calibration_error": "Calibration error"}

@@ -16,7 +16,7 @@ from scipy.stats import ttest_1samp
 from unichest_kedro.ablations.settings import Variant
 from unichest_kedro.errors import UniChestError
 from unichest_kedro.evaluation.calibration import Platt, best_threshold, fit_platt
-from unichest_kedro.evaluation.metrics import expert_columns, mutual_information
+from unichest_kedro.evaluation.metrics import MEAN, ZERO_SHOT_MEAN, expert_columns, mutual_information
 from unichest_kedro.evaluation.resampling import (
     MEASURES,
     draw_patients,
@@ -30,9 +30,6 @@ from unichest_kedro.schemas import UNKNOWN
 
 SHOWN = ("auroc", "f1", "brier", "calibration_error")
 """Measures of the tables: the first two are better when larger, the others when smaller."""
-
-MEAN, ZERO_SHOT_MEAN = "mean", "mean_zero_shot"
-"""Plain means over the sources trained on, and over those only scored."""
 
 _CALIBRATED = ("brier", "calibration_error")
 

@@ -10,9 +10,9 @@ import pandas as pd
 from jinja2 import Environment, Template
 
 from unichest_kedro.ablations.figures import DRAWN, is_beyond_noise
-from unichest_kedro.ablations.measures import MEAN, ZERO_SHOT_MEAN
 from unichest_kedro.ablations.settings import AblationSettings
 from unichest_kedro.evaluation.formats import DASH, area, p_value, signed
+from unichest_kedro.evaluation.metrics import MEAN, ZERO_SHOT_MEAN
 from unichest_kedro.evaluation.style import SOURCE_TITLES, source_title
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from unichest_kedro.ablations.asking import AskedAbout
 from unichest_kedro.ablations.plan import Part
+from unichest_kedro.datasets.atomic import replacing_file
 from unichest_kedro.errors import SettingsError
 from unichest_kedro.evaluation.leaks import is_leaked
 from unichest_kedro.evaluation.scoring import Images, score
@@ -207,9 +208,8 @@ def _train_and_score(part: Part, bench: Bench, folder: Path) -> None:
         "seconds": round(float(result.history["seconds"].sum()), 1) if is_trained else 0.0,
     }
     # Written last and as a whole: a folder that has it is finished.
-    partial = own / f".{OUTCOME}"
-    partial.write_text(json.dumps(outcome), encoding="utf-8")
-    partial.replace(own / OUTCOME)
+    with replacing_file(own / OUTCOME) as fresh:
+        fresh.write_text(json.dumps(outcome), encoding="utf-8")
 
 
 def _trained(part: Part, bench: Bench, folder: Path) -> TrainingResult:

@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 GATE_SETTINGS = frozenset({"experts", "gate_embedding", "gate_temperature", "gate_input"})
 """Settings of the model that Conquer's weights do not depend on: a variant that starts from them may change these."""
 
-_BLOCKS = ("model", "conquer", "divide")
-
 Change = dict[Literal["model", "conquer", "divide"], dict[str, Any]]
 """Settings that differ, nested as in the parameters files: `{divide: {optimiser: {learning_rate: 1.0e-3}}}`."""
 

@@ -80,8 +80,3 @@ class Asker:
                 "without `query`), or add the text encoder that it was trained with"
             )
         return self._encoder
-
-
-def queries_in_words(model: UniChest, words: Sequence[str]) -> Tensor:
-    """Queries float (Q,D) of Q names or words, as of `Asker`."""
-    return Asker(model)(words)

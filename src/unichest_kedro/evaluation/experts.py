@@ -1,7 +1,7 @@
 """What the networks of a Divide model answer by themselves, and what the model would answer without some of them.
 
-One pass over the films collects the answers of the main network and of every expert, and the gate (`collect`). All the
-rest (`expert_measures`, `gates`) recombines these numbers (METHOD, section 2):
+One pass over the films collects the answers of the main network and of every expert, and the gate
+(`score_with_experts`). All the rest (`expert_measures`, `gates`) recombines these numbers (METHOD, section 2):
 `p = main_ratio * main + expert_ratio * sum_k gate_k * expert_k`.
 """
 
@@ -42,50 +42,6 @@ def without(k: int) -> str:
     return f"Without expert {k}"
 
 
-def collect(
-    model: UniChest,
-    name: str,
-    examples: pd.DataFrame,
-    stores: Mapping[str, Images],
-    labels: Mapping[str, pd.DataFrame],
-    findings_by_source: Mapping[str, Findings],
-    trained_on: Collection[str],
-    leaked_films: pd.DataFrame,
-    *,
-    image_size: int,
-    batch_size: int,
-    resize: Resize,
-    splits: Sequence[str] = ("test",),
-    workers: int = 0,
-) -> pd.DataFrame:
-    """Ask main network, experts and gate about every film of the wanted splits, in one pass.
-
-    Args:
-        model: A Divide model, on the device it is to run on; left in the mode in which it came.
-        name: What the `model` column will say.
-        examples: `Examples`.
-        stores: Image store of each source.
-        labels: `Labels` of each source.
-        findings_by_source: Findings asked of each source, as for `score`.
-        trained_on: Sources that the model was trained on.
-        leaked_films: `LeakedFilms`; they are marked.
-        image_size: Side of the square images, in pixels.
-        batch_size: Images per forward pass.
-        resize: How a film becomes a square of that side.
-        splits: Splits to ask about.
-        workers: Processes that read images ahead.
-
-    Returns:
-        `ExpertAnswers`, in the order of `examples`.
-
-    Raises:
-        UniChestError: there is no film, the model does not use its experts, or an answer is no probability.
-    """
-    options = {"image_size": image_size, "batch_size": batch_size, "resize": resize, "workers": workers}
-    asked = (model, name, examples, stores, labels, findings_by_source, trained_on, leaked_films)
-    return score_with_experts(*asked, **options, splits=splits, expert_splits=splits).answers
-
-
 class ScoresAndExperts(NamedTuple):
     """`Scores`, `Gates` and `ExpertAnswers` of one pass over the films."""
 
@@ -113,8 +69,27 @@ def score_with_experts(
 ) -> ScoresAndExperts:
     """Score a model's films and keep what each of its networks says, in one pass.
 
-    Arguments and errors are those of `collect`; of the films of `splits`, which are all scored, the answers of the
-    networks are kept where they are of `expert_splits`.
+    Args:
+        model: A Divide model, on the device it is to run on; left in the mode in which it came.
+        name: What the `model` column will say.
+        examples: `Examples`.
+        stores: Image store of each source.
+        labels: `Labels` of each source.
+        findings_by_source: Findings asked of each source, as for `score`.
+        trained_on: Sources that the model was trained on.
+        leaked_films: `LeakedFilms`; they are marked.
+        image_size: Side of the square images, in pixels.
+        batch_size: Images per forward pass.
+        resize: How a film becomes a square of that side.
+        splits: Splits to ask about; all their films are scored.
+        expert_splits: Splits of whose films the answers of the networks are kept.
+        workers: Processes that read images ahead.
+
+    Returns:
+        `Scores`, `Gates` and `ExpertAnswers`, in the order of `examples`.
+
+    Raises:
+        UniChestError: there is no film, the model does not use its experts, or an answer is no probability.
     """
     _require_experts(model, name)
     answered = ask_films(
