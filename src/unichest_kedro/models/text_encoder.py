@@ -8,6 +8,7 @@ prompt changes either, so a changed prompt is one text to read. The embedded enc
 prompts included, and made anew when one changes.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -199,9 +200,15 @@ class TextEncoder(nn.Module):
                 bar.update(len(places))
 
     def project(self, pooled: np.ndarray) -> np.ndarray:
-        """Map pooled outputs to embeddings: float32 (N, D) to float32 (N, D)."""
+        """Map pooled outputs to embeddings: float32 (N, D) to float32 (N, D).
+
+        Computed in float64: pooled outputs differ little from their mean, which the projection takes off, and in
+        float32 a processor's last digits would then depend on how many texts are mapped at once.
+        """
+        projection = copy.deepcopy(self.projection).double()
         with torch.inference_mode():
-            return self.projection(torch.tensor(pooled, device=self.device)).float().cpu().numpy()
+            pooled64 = torch.tensor(pooled, device=self.device, dtype=torch.float64)
+            return projection(pooled64).float().cpu().numpy()
 
     def embed(
         self, texts: Sequence[str], cache: Path, settings: TextEncoderSettings, progress: bool = True
