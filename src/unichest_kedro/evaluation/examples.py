@@ -1,7 +1,6 @@
 """Example films: right and wrong answers of a model at its thresholds, drawn at random, with their heat maps."""
 
 import io
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from unichest_kedro.evaluation.heatmaps import overlay
+from unichest_kedro.evaluation.resampling import generator_for
 from unichest_kedro.schemas import UNKNOWN
 
 KINDS = ("true positive", "false positive", "false negative", "true negative")
@@ -43,7 +43,7 @@ def pick_examples(scores: pd.DataFrame, thresholds: pd.DataFrame, *, per_kind: i
     conditions = [called & present, called & ~present, ~called & present]
     answers = answers.assign(kind=np.select(conditions, KINDS[:3], KINDS[3]))
     chosen = [
-        _of_benchmark(part, per_kind, np.random.default_rng([seed, zlib.crc32(str(benchmark).encode())]))
+        _of_benchmark(part, per_kind, generator_for(str(benchmark), seed))
         for benchmark, part in answers.groupby("benchmark", sort=False)
     ]
     return pd.concat(chosen or [answers.iloc[:0]], ignore_index=True)[COLUMNS]

@@ -1,6 +1,5 @@
 """How the gate of a Divide model treats each source, and how far it tells the sources apart."""
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import pandas as pd
 from unichest_kedro.evaluation.expert_measures import table_of
 from unichest_kedro.evaluation.experts import only_model
 from unichest_kedro.evaluation.metrics import expert_columns, mutual_information
+from unichest_kedro.evaluation.resampling import generator_for, limits, times_drawn
 
 TRAINED = "sources trained on"
 ALL = "all sources"
@@ -80,9 +80,7 @@ def _resample(source: str, images: pd.DataFrame, resamples: int, seed: int) -> _
     people = patients.max() + 1
     sums = np.zeros((people, values.shape[1]))
     np.add.at(sums, patients, values)
-    draws = np.random.default_rng([seed, zlib.crc32(source.encode())]).multinomial(
-        people, np.full(people, 1 / people), size=resamples
-    )
+    draws = times_drawn(generator_for(source, seed), people, resamples)
     samples = draws @ sums / (draws @ np.bincount(patients))[:, None]
     mean = values.mean(axis=0)
     parts = slice(0, experts), slice(experts, 2 * experts)
@@ -92,7 +90,7 @@ def _resample(source: str, images: pd.DataFrame, resamples: int, seed: int) -> _
 
 
 def _gate_rows(source: str, gate: _Gate) -> pd.DataFrame:
-    low, high = np.percentile(gate.weight_samples, [2.5, 97.5], axis=0)
+    low, high = limits(gate.weight_samples.T)
     return pd.DataFrame(
         {
             "source": source,
@@ -127,5 +125,5 @@ def _summary(over: str, gates: list[_Gate]) -> dict[str, object]:
 
 
 def _limits(name: str, samples: Sequence[float] | np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(samples, [2.5, 97.5])
+    low, high = limits(np.asarray(samples))
     return {f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -8,7 +8,6 @@
   training films. A map that does not beat them has shown no more than where chests are, and findings in them.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from unichest_kedro.evaluation.localisation_targets import (
     region,
 )
 from unichest_kedro.evaluation.metrics import MEAN
-from unichest_kedro.evaluation.resampling import p_value
+from unichest_kedro.evaluation.resampling import generator_for, limits, p_value, times_drawn
 from unichest_kedro.evaluation.scoring import Films, Images, Resize
 
 Look = Callable[[Tensor, Sequence[str]], Tensor]
@@ -290,8 +289,7 @@ def _rows_of_source(
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """The rows of each model on one source: its findings, then their mean."""
     people = pd.Index(sorted(judged["patient_id"].unique()))
-    generator = np.random.default_rng([seed, zlib.crc32(source.encode())])
-    draws = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=settings.resamples)
+    draws = times_drawn(generator_for(source, seed), len(people), settings.resamples)
     for model, part in judged.groupby("model", sort=False):
         averaged: dict[str, _Summary] = {}
         for finding, of_finding in part.groupby("finding", sort=True):
@@ -331,9 +329,9 @@ def _summary_row(finding: str, part: pd.DataFrame, in_mean: bool, summary: _Summ
         "area": part["area"].mean(),
     }
     for column, measure in enumerate(MEASURES):
-        drawn = summary.samples[np.isfinite(summary.samples[:, column]), column]
-        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-        row |= {measure: summary.mean[column], f"{measure}_low": low, f"{measure}_high": high}
+        drawn = summary.samples[:, column]
+        low, high = limits(drawn)
+        row |= {measure: summary.mean[column], f"{measure}_low": float(low), f"{measure}_high": float(high)}
         row[f"{measure}_p"] = p_value(drawn)
     return row
 

@@ -1,6 +1,5 @@
 """Figures of localisation: how well maps find boxes, and example films with map and boxes."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from unichest_kedro.evaluation.heatmaps import overlay
 from unichest_kedro.evaluation.localisation import PRIORS, Look
 from unichest_kedro.evaluation.localisation_targets import CORNERS
 from unichest_kedro.evaluation.metrics import MEAN
+from unichest_kedro.evaluation.resampling import generator_for
 from unichest_kedro.evaluation.scoring import Images, Resize
 from unichest_kedro.evaluation.style import (
     INK,
@@ -94,7 +94,7 @@ def pick_examples(
     wanted = records[(records["model"] == model) & (records["split"] == split)]
     parts = []
     for source, part in wanted.groupby("source", sort=False):
-        generator = np.random.default_rng([seed, zlib.crc32(str(source).encode())])
+        generator = generator_for(str(source), seed)
         drawn = part.iloc[generator.permutation(len(part))].drop_duplicates("image_id")
         hits, misses = drawn[drawn["hit"] >= 0.5], drawn[drawn["hit"] < 0.5]
         count = min(len(hits), max((per_source + 1) // 2, per_source - len(misses)))

@@ -56,6 +56,16 @@ class Draws(NamedTuple):
         return len(self.blocks[0])
 
 
+def generator_for(key: str, seed: int) -> np.random.Generator:
+    """Random numbers for one source or benchmark, from the seed and its key alone: another one changes nothing."""
+    return np.random.default_rng([seed, zlib.crc32(key.encode())])
+
+
+def times_drawn(generator: np.random.Generator, count: int, resamples: int) -> np.ndarray:
+    """How often each of `count` patients is drawn when as many are drawn with replacement, int64 (resamples, count)."""
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
 def draw_patients(patients: np.ndarray, source: str, resamples: int, seed: int) -> Draws:
     """Draw as many patients as there are, with replacement.
 
@@ -70,11 +80,11 @@ def draw_patients(patients: np.ndarray, source: str, resamples: int, seed: int) 
     """
     numbers, names = _numbered(patients)
     count = len(names)
-    generator = np.random.default_rng([seed, zlib.crc32(source.encode())])
+    generator = generator_for(source, seed)
     size = max(1, BLOCK_CELLS // max(count, len(patients)))
     blocks = [np.ones((count, 1), dtype=np.int16)]
     for start in range(0, resamples, size):
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=min(size, resamples - start))
+        drawn = times_drawn(generator, count, min(size, resamples - start))
         blocks.append(np.ascontiguousarray(drawn.T.astype(np.int16)))
     return Draws(numbers, tuple(blocks))
 
