@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
 from kedro.validation import DataValidationError, ParameterValidationError
 
 from unichest_kedro.errors import UniChestError
@@ -19,15 +20,26 @@ from unichest_kedro.issue_report import as_lines, command_line, issue_block, ver
 
 EXPECTED = (UniChestError, ParameterValidationError, DataValidationError)
 
+MISNAMED = ("Failed to find the pipeline named", "Pipeline does not contain", "Pipeline contains no nodes")
+"""How Kedro's messages begin (each a `ValueError`) when the command names what there is not."""
+
 
 def user_error(error: BaseException) -> BaseException | None:
     """Return the first error a user can mend in a chain of causes, or None."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, EXPECTED):
+        if isinstance(seen, EXPECTED) or (isinstance(seen, ValueError) and str(seen).startswith(MISNAMED)):
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _in_words(error: BaseException) -> str:
+    """The message of an error; where Kedro lacks a pipeline, with the names of those there are."""
+    words = str(error)
+    if words.startswith(MISNAMED[0]):
+        return f"{words.split('. ')[0]}. Pipelines: {', '.join(pipelines)}."
+    return words
 
 
 def _with_plain_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +58,7 @@ def _with_plain_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             known = user_error(error)
             if known is not None and not verbose_errors:
-                raise click.ClickException(str(known)) from error
+                raise click.ClickException(_in_words(known)) from error
             traceback.print_exception(error)
             click.echo(f"\n{issue_block(error, command_line())}", err=True)
             raise click.exceptions.Exit(1) from error

@@ -110,3 +110,16 @@ def test_an_unknown_finding_in_the_vocabulary_is_named(films, run, user):
     assert code == 1
     assert "'oedma'" in output
     assert "'Edema'" in output
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--pipeline=nonsense", ["'nonsense'", "Pipelines: ingest, images"]),
+        ("--nodes=nonsense", ["does not contain nodes named ['nonsense']"]),
+    ],
+)
+def test_a_pipeline_or_node_that_there_is_not_is_named(films, run, argument, words):
+    code, printed = run(films, argument)
+    assert code == 1
+    assert all(word in printed for word in words) and "fault of the program" not in printed
