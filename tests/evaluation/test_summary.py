@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from unichest_kedro.evaluation.summary import leaked_in_words, summary_text
+from unichest_kedro.evaluation.summary import leaked_in_words, not_judged_in_words, summary_text
 
 from .conftest import EIGHT, make_scores
 from .report_tables import make_headline, make_metrics
@@ -45,3 +45,9 @@ def test_leaks_in_words():
         leaked_in_words(films, True) == "1 of 150 test films is also among the films trained on (SIIM-ACR 1): left out."
     )
     assert "(SIIM-ACR 1): NOT left out" in leaked_in_words(films, False)
+
+
+def test_a_benchmark_of_which_nothing_is_left_is_named():
+    table = pd.DataFrame({"title": ["CheXpert", "PadChest, labelled by physicians"], "films": [20, 0]})
+    assert not_judged_in_words(table) == "Not judged: PadChest, labelled by physicians. The report says why."
+    assert not_judged_in_words(table[:1]) == ""

@@ -1,6 +1,7 @@
 """The figure of example films: right and wrong answers with their heat maps."""
 
 import io
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from PIL import Image
 from unichest_kedro.evaluation.drawing import Drawing
 from unichest_kedro.evaluation.examples import COLUMNS, KINDS, in_words
 from unichest_kedro.evaluation.style import INK, finding_title, message, new_figure
+
+WRAPPED = 16
+"""Characters in a line of a row's title, which is as long as a film is high."""
 
 
 def example_figure(examples: pd.DataFrame, titles: dict[str, str]) -> Drawing:
@@ -35,7 +39,7 @@ def example_figure(examples: pd.DataFrame, titles: dict[str, str]) -> Drawing:
                 _show(axes, some.iloc[0].to_dict())
             else:
                 axes.text(0.5, 0.5, f"no {kind}", ha="center", va="center", transform=axes.transAxes, color=INK)
-        row[0].set_ylabel(titles.get(benchmark, benchmark), fontsize=11, fontweight="bold")
+        row[0].set_ylabel(textwrap.fill(titles.get(benchmark, benchmark), WRAPPED), fontsize=11, fontweight="bold")
     for axes, kind in zip(grid[0], KINDS):
         axes.set_title(f"{kind.capitalize()}\n{axes.get_title()}", fontsize=9.5)
     return Drawing(figure, numbers)

@@ -46,6 +46,16 @@ def leaked_in_words(test_films: pd.DataFrame, leave_out_leaked: bool) -> str:
     return f"{count:,} of {films:,} test films {verb} also among the films trained on ({of_each}): {done}."
 
 
+def not_judged_in_words(benchmark_table: pd.DataFrame) -> str:
+    """One sentence on the benchmarks of which nothing is left to judge by; "" where there is none.
+
+    Args:
+        benchmark_table: `BenchmarkTable`.
+    """
+    titles = benchmark_table.loc[benchmark_table["films"] == 0, "title"]
+    return f"Not judged: {'; '.join(titles)}. The report says why." if len(titles) else ""
+
+
 def _plain_table(headline: pd.DataFrame, heading: str, mean: str, titles: dict[str, str]) -> str:
     wide = headline.pivot(index="model", columns="benchmark", values="auroc")
     models, benchmarks = list(headline["model"].unique()), list(headline["benchmark"].unique())

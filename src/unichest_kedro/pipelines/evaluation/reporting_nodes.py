@@ -30,7 +30,7 @@ from unichest_kedro.evaluation.report_inspection import Inspection
 from unichest_kedro.evaluation.report_results import Results
 from unichest_kedro.evaluation.settings import EvaluationSettings, ReportSettings
 from unichest_kedro.evaluation.subgroup_figure import subgroup_figure
-from unichest_kedro.evaluation.summary import leaked_in_words, summary_text
+from unichest_kedro.evaluation.summary import leaked_in_words, not_judged_in_words, summary_text
 from unichest_kedro.evaluation.training_figure import training_figure
 from unichest_kedro.imaging.augment import resize_square
 from unichest_kedro.models.device import pick_device
@@ -121,7 +121,8 @@ def write_summary(
     phantom = any(folder.phantom for folder in by_source(roots, "root").values())
     note = "Phantom films: these numbers say nothing about real patients." if phantom else ""
     titles = dict(zip(benchmark_table["benchmark"], benchmark_table["title"]))
-    return summary_text(headline, titles, leaked_in_words(test_films, settings.leave_out_leaked), note)
+    leaked = leaked_in_words(test_films, settings.leave_out_leaked)
+    return summary_text(headline, titles, not_judged_in_words(benchmark_table), leaked, note)
 
 
 def write_report(
