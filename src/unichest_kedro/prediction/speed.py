@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils import mkldnn
 
+from unichest_kedro.models.device import has_bf16_units
 from unichest_kedro.models.mixture import MixtureOutput
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.prediction.settings import Precision
@@ -62,6 +63,9 @@ def computing(model: UniChest, precision: Precision = "auto", pictures: int = 1)
     yield compute
 
 
+PROCESSOR_UNITS = ("amx_bf16", "avx512_bf16")
+
+
 def resolve(precision: Precision, model: UniChest) -> torch.dtype:
     """What is computed in: for "auto" bfloat16 on a processor that has units for it, float32 everywhere else.
 
@@ -69,9 +73,8 @@ def resolve(precision: Precision, model: UniChest) -> torch.dtype:
     looks for AMX only: what the others bring there has not been measured.)
     """
     if precision == "auto":
-        on_cpu = model.finding_embeddings.device.type == "cpu"
-        able = torch.cpu.get_capabilities()
-        precision = "bfloat16" if on_cpu and (able.get("amx_bf16") or able.get("avx512_bf16")) else "float32"
+        device = model.finding_embeddings.device
+        precision = "bfloat16" if device.type == "cpu" and has_bf16_units(device, PROCESSOR_UNITS) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
