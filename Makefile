@@ -34,8 +34,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Two processes, each with whole files of tests: the longest of them mostly wait for other processes.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 viz: $(INSTALLED)
 	$(BIN)/kedro viz run
