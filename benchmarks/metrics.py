@@ -20,7 +20,7 @@ PROGRAM = """
 import sys, time
 import numpy as np, pandas as pd
 from unichest_kedro.evaluation.benchmarks import Benchmarks, BenchmarkSettings
-from unichest_kedro.evaluation.judging import judged_scores
+from unichest_kedro.evaluation.judging import judge
 from unichest_kedro.evaluation.other_models import OtherModels
 from unichest_kedro.evaluation.tables import measure_tables
 from unichest_kedro.evaluation.thresholds import choose_thresholds
@@ -65,7 +65,7 @@ tables = {"chestxray14": studies}
 before = memory("VmRSS")
 open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
 start, processor = time.perf_counter(), time.process_time()
-given = judged_scores(scores, active, OtherModels({}), tables, vocabulary, True)
+given = judge(scores, active, OtherModels({}), tables, vocabulary, True)
 thresholds = choose_thresholds(scores, given.scores, active, tables, vocabulary)
 own = list(scores["model"].unique())
 made = measure_tables(

@@ -352,6 +352,25 @@ class Scores(pa.DataFrameModel):
     leaked: Series[bool]
 
 
+class JudgedScores(pa.DataFrameModel):
+    """The scores that models are judged by: a row of `Scores` for each benchmark that it belongs to, of its own split.
+
+    All models of a benchmark have the same films. Leaked films are there where the settings keep them.
+    """
+
+    benchmark: Series[str]
+    model: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    image_id: Series[str]
+    patient_id: Series[str]
+    finding: Series[str]
+    score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+    label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    trained_on: Series[bool]
+    leaked: Series[bool]
+
+
 class Gates(pa.DataFrameModel):
     """One row per scored image: the weight the gate gives each expert (columns `expert_1` ... sum to one)."""
 
@@ -507,7 +526,6 @@ class BenchmarkTable(pa.DataFrameModel):
     unknown: Series[str] = pa.Field(isin=("leave_out", "absent"))
     in_mean: Series[bool]
     trained_on: Series[bool]
-    threshold_from: Series[str]
     notes: Series[str]
 
     class Config:

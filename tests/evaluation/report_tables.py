@@ -47,7 +47,6 @@ def make_benchmarks(findings=EIGHT, trained_on=TRAINED_ON):
             "findings": len(names),
             "unknown": "leave_out",
             "trained_on": source in trained_on,
-            "threshold_from": f"validation of {source}",
             "notes": "",
         }
         for source, names in findings.items()

@@ -12,6 +12,7 @@ from unichest_kedro.evaluation.settings import EvaluationSettings
 from unichest_kedro.pipelines.evaluation.measuring_nodes import (
     compute_measures,
     gather_other_scores,
+    judge_scores,
     select_thresholds,
     trace_curves,
 )
@@ -21,6 +22,7 @@ from unichest_kedro.schemas import (
     Comparisons,
     Curves,
     Headline,
+    JudgedScores,
     Measures,
     Metrics,
     Scores,
@@ -28,7 +30,7 @@ from unichest_kedro.schemas import (
 )
 from unichest_kedro.vocabulary import read_yaml
 
-from .conftest import FINDINGS, MODELS, make_leaked_films, make_scores
+from .conftest import FINDINGS, MODELS, make_leakage_pairs, make_leaked_films, make_scores
 
 QUICK = EvaluationSettings(resamples=10)
 KEEP = EvaluationSettings(resamples=10, leave_out_leaked=False)
@@ -68,11 +70,15 @@ def studies(by_model):
 def measure(vocabulary, studies):
     """Thresholds and measures of scores, through the nodes."""
 
-    def run(by_model, settings=QUICK, others=NO_OTHERS, other_scores=None):
+    def run(by_model, settings=QUICK, others=NO_OTHERS, other_scores=None, pairs=None):
         other_scores = by_model[-1].iloc[:0] if other_scores is None else other_scores
-        common = (BENCHMARKS, others, vocabulary, settings)
-        thresholds = select_thresholds(*by_model, other_scores, *common, **studies)
-        return thresholds, *compute_measures(*by_model, other_scores, thresholds, *common, 1, **studies)
+        given = (*by_model, other_scores)
+        judged, table, films = judge_scores(*given, BENCHMARKS, others, vocabulary, settings, **studies)
+        JudgedScores.validate(judged)
+        pairs = make_leakage_pairs() if pairs is None else pairs
+        thresholds = select_thresholds(*given, judged, pairs, BENCHMARKS, vocabulary, settings, **studies)
+        measures = compute_measures(judged, thresholds, BENCHMARKS, others, settings, 1, **studies)
+        return thresholds, *measures, table, films
 
     return run
 
@@ -123,11 +129,30 @@ def test_validation_films_are_in_no_measure(by_model, measure):
 
 
 def test_a_benchmark_without_validation_films_says_where_its_thresholds_come_from(by_model, measure):
-    thresholds, *_, benchmarks, _ = measure(by_model)
-    origins = benchmarks.set_index("benchmark")["threshold_from"]
-    assert origins["mimic_cxr"] == "validation of mimic_cxr"
-    assert origins["vindr_cxr"] == "validation of mimic_cxr (training sources)"
+    thresholds = measure(by_model)[0]
+    origins = thresholds.dropna(subset="threshold").groupby("benchmark")["threshold_from"].unique()
+    assert origins["mimic_cxr"].tolist() == ["validation of mimic_cxr"]
+    assert origins["vindr_cxr"].tolist() == ["validation of mimic_cxr (training sources)"]
     assert set(thresholds["criterion"]) == {"youden"}
+
+
+def test_a_validation_film_that_another_source_tests_on_chooses_no_threshold(by_model, measure):
+    """As ChestX-ray14's validation films are test films of SIIM-ACR, of which they are a part."""
+    pair = make_leakage_pairs().iloc[:1].assign(image_a="mimic_cxr_003", split_a="val", image_b="vindr_cxr_030")
+    turned = [
+        part.assign(score=part["score"].mask(part["image_id"] == "mimic_cxr_003", 1 - part["score"]))
+        for part in by_model
+    ]
+    assert not measure(by_model)[0].equals(measure(turned)[0])
+    pd.testing.assert_frame_equal(measure(by_model, pairs=pair)[0], measure(turned, pairs=pair)[0])
+
+
+def test_films_that_another_model_was_trained_on_are_counted_as_left_out(by_model, measure):
+    other = by_model[-1].assign(model="KAD", leaked=by_model[-1]["image_id"] == "mimic_cxr_020")
+    others = OtherModels.model_validate({"KAD": {"predictions": "kad.csv", "trained_on": []}})
+    *_, table, films = measure(by_model, others=others, other_scores=other)
+    left_out = table.set_index("source")["films_left_out_leaked"]
+    assert left_out.to_dict() == films.set_index("source")["leaked"].to_dict() == {"mimic_cxr": 1, "vindr_cxr": 4}
 
 
 def test_other_models_stand_in_the_same_tables(by_model, measure, vocabulary, tmp_path):
@@ -163,9 +188,10 @@ def test_without_other_models_their_table_is_empty_and_typed(by_model, vocabular
 
 def test_curves_and_bins_are_of_judged_films(by_model, vocabulary, studies):
     def trace(parts, settings=QUICK):
-        none = parts[-1].iloc[:0]
+        given = (*parts, parts[-1].iloc[:0])
+        judged, *_ = judge_scores(*given, BENCHMARKS, NO_OTHERS, vocabulary, settings, **studies)
         calibrations = Calibrations(origin="validation", criterion="youden", findings={})
-        return trace_curves(*parts, none, calibrations, BENCHMARKS, NO_OTHERS, vocabulary, settings, **studies)
+        return trace_curves(judged, calibrations, settings)
 
     curves, bins = trace(by_model)
     Curves.validate(curves)

@@ -14,10 +14,12 @@ from unichest_kedro.datasets.official_folder import SourceFolder
 from unichest_kedro.evaluation.benchmarks import Benchmarks
 from unichest_kedro.evaluation.examples import KINDS, example_picture
 from unichest_kedro.evaluation.heatmaps import HeatmapSettings, attention_maps, overlay
+from unichest_kedro.evaluation.other_models import OtherModels
 from unichest_kedro.evaluation.settings import EvaluationSettings, ReportSettings
 from unichest_kedro.evaluation.style import message, new_figure
 from unichest_kedro.models.unichest import ModelSettings, build_unichest
 from unichest_kedro.pipelines.evaluation import create_pipeline, create_reporting_pipeline
+from unichest_kedro.pipelines.evaluation.measuring_nodes import judge_scores
 from unichest_kedro.pipelines.evaluation.reporting_nodes import (
     draw_example_maps,
     draw_figures,
@@ -28,7 +30,7 @@ from unichest_kedro.pipelines.evaluation.reporting_nodes import (
 )
 from unichest_kedro.pipelines.evaluation.shared import trained_sources_of
 
-from .conftest import make_history, make_scores
+from .conftest import MODELS, make_history, make_scores
 from .looking import words_of
 from .report_tables import (
     WHOLE,
@@ -126,23 +128,22 @@ def test_examples_are_of_judged_test_films_and_their_maps_are_the_models(scores,
     seen = scores.assign(leaked=scores["image_id"].isin([f"vindr_cxr_{k:03d}" for k in range(20)]))
     early = seen.assign(split="val", image_id=seen["image_id"] + "_5")
     vocabulary = yaml.safe_load((project / "conf/base/vocabulary.yml").read_text())
-    studies = pd.DataFrame({"image_id": [], "view": []})
-    tables = {f"{source}_{kind}": value for source in SOURCES for kind, value in (("studies", studies),)}
-    tables |= {f"{source}_images": Store() for source in SOURCES}
+    studies = {f"{source}_studies": pd.DataFrame(dict.fromkeys(["image_id", "view", "split", "split_origin"], [])) for source in SOURCES}
     benchmarks = Benchmarks.model_validate({source: {"title": source.upper(), "source": source} for source in SOURCES})
     whole = pd.concat([seen, early])
+    by_model = [whole[whole["model"] == name] for name in MODELS]
+    judged, *_ = judge_scores(*by_model, whole.iloc[:0], benchmarks, OtherModels({}), vocabulary, QUICK, **studies)
     kept, (figure, numbers) = draw_example_maps(
         model,
-        whole[whole["model"] == WHOLE],
+        by_model[-1],
+        judged,
         make_thresholds(scores),
         make_results(scores).benchmark_table,
-        benchmarks,
-        vocabulary,
         QUICK,
         ReportSettings(examples_per_kind=2),
         HeatmapSettings(),
         7,
-        **tables,
+        **{f"{source}_images": Store() for source in SOURCES},
     )
     assert set(kept["kind"]) == set(KINDS) and set(kept["benchmark"]) == set(SOURCES)
     assert kept["image_id"].str.fullmatch(r".*_\d{3}").all()
@@ -163,20 +164,18 @@ def test_examples_are_of_judged_test_films_and_their_maps_are_the_models(scores,
     assert np.abs(expected - drawn).mean() < 12
 
 
-def test_without_examples_wanted_there_are_none(scores, model, project):
-    vocabulary = yaml.safe_load((project / "conf/base/vocabulary.yml").read_text())
+def test_without_examples_wanted_there_are_none(scores, model):
+    final = scores[scores["model"] == WHOLE]
     kept, (_, numbers) = draw_example_maps(
         model,
-        scores[scores["model"] == WHOLE],
+        final,
+        final.assign(benchmark=final["source"]),
         make_thresholds(scores),
         make_results(scores).benchmark_table,
-        Benchmarks.model_validate({}),
-        vocabulary,
         QUICK,
         ReportSettings(examples_per_kind=0),
         HeatmapSettings(),
         7,
-        **{f"{source}_studies": pd.DataFrame() for source in SOURCES},
     )
     assert kept.empty and numbers.empty and {"film", "heat"} <= set(kept.columns)
 

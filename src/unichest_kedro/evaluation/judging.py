@@ -6,9 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from unichest_kedro.evaluation.benchmarks import BenchmarkSettings, benchmark_scores, too_rare, without
-from unichest_kedro.evaluation.leaks import judged
+from unichest_kedro.evaluation.leaks import without_leaked
 from unichest_kedro.evaluation.other_models import OtherModels, films_of_all, not_asked
-from unichest_kedro.evaluation.thresholds import origins
 from unichest_kedro.sources.splits import OFFICIAL
 from unichest_kedro.vocabulary import Vocabulary
 
@@ -28,7 +27,7 @@ class Judged(NamedTuple):
     notes: dict[str, list[str]]
 
 
-def judged_scores(
+def judge(
     scores: pd.DataFrame,
     benchmarks: Mapping[str, BenchmarkSettings],
     other_models: OtherModels,
@@ -50,7 +49,7 @@ def judged_scores(
         UniChestError: all films are leaked.
     """
     everything = benchmark_scores(scores, benchmarks, studies, vocabulary)
-    clean = judged(everything, leave_out_leaked) if len(everything) else everything
+    clean = without_leaked(everything, leave_out_leaked) if len(everything) else everything
     films = {key: part["image_id"].nunique() for key, part in everything.groupby("benchmark", sort=False)}
     left = {key: part["image_id"].nunique() for key, part in clean.groupby("benchmark", sort=False)}
     kept, lacking = films_of_all(clean, other_models)
@@ -67,7 +66,6 @@ def benchmark_table(
     given: Judged,
     benchmarks: Mapping[str, BenchmarkSettings],
     studies: Mapping[str, pd.DataFrame],
-    thresholds: pd.DataFrame,
     trained_on: frozenset[str],
 ) -> pd.DataFrame:
     """Describe every benchmark: films, patients, findings, filter, policy, and what was left out (`BenchmarkTable`).
@@ -76,11 +74,9 @@ def benchmark_table(
         given: What the models are judged by.
         benchmarks: By key, of active sources.
         studies: `Studies` of each source.
-        thresholds: `Thresholds`.
         trained_on: Sources that our models were trained on.
     """
     parts = {str(key): part for key, part in given.scores.groupby("benchmark", sort=False)}
-    places = origins(thresholds)
     rows = []
     for key, settings in benchmarks.items():
         part = parts.get(key, given.scores.iloc[:0])
@@ -102,7 +98,6 @@ def benchmark_table(
                 "unknown": settings.unknown,
                 "in_mean": settings.in_mean,
                 "trained_on": settings.source in trained_on,
-                "threshold_from": places.get(key, ""),
                 "notes": ". ".join(f"{words[:1].upper()}{words[1:]}" for words in notes),
             }
         )

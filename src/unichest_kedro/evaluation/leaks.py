@@ -1,11 +1,14 @@
 """Test films that training has seen: marked when scored, counted, and left out of what is judged."""
 
+import logging
 from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from unichest_kedro.errors import UniChestError
+
+logger = logging.getLogger(__name__)
 
 
 def is_leaked(films: pd.DataFrame, leaked_films: pd.DataFrame, trained_on: Collection[str]) -> np.ndarray:
@@ -24,8 +27,8 @@ def is_leaked(films: pd.DataFrame, leaked_films: pd.DataFrame, trained_on: Colle
     return np.asarray(keys[0].isin(keys[1]))
 
 
-def judged(scores: pd.DataFrame, leave_out_leaked: bool) -> pd.DataFrame:
-    """The scores that metrics, figures and films are made of: all of them, or those of films never trained on.
+def without_leaked(scores: pd.DataFrame, leave_out_leaked: bool) -> pd.DataFrame:
+    """The scores that models are judged by: all of them, or those of films never trained on.
 
     A film that one of several models was trained on is left out for all of them, so that they are compared on the same.
 
@@ -43,16 +46,41 @@ def judged(scores: pd.DataFrame, leave_out_leaked: bool) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
-def count_test_films(scores: pd.DataFrame) -> pd.DataFrame:
-    """How many films of each source were scored, and how many of them training has seen.
+def without_tested(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The scores less validation films that are test films as well, as those of another source may be.
+
+    What is judged must not choose the threshold or the calibration that it is judged at.
 
     Args:
-        scores: `Scores` of one model.
+        scores: `Scores`.
+        pairs: `LeakagePairs`.
+    """
+    both = pairs[(pairs["split_a"] == "val") & (pairs["split_b"] == "test")]
+    both = both.rename(columns={"source_a": "source", "image_a": "image_id"})
+    keys = [pd.MultiIndex.from_frame(table[["source", "image_id"]]) for table in (scores, both)]
+    tested = np.asarray(keys[0].isin(keys[1])) & (scores["split"] == "val").to_numpy()
+    if tested.any():
+        films = scores.loc[tested, ["source", "image_id"]].drop_duplicates()
+        logger.info(
+            "%s validation film%s of %s chose no threshold or calibration: test films as well, under another name.",
+            f"{len(films):,}",
+            "s" if len(films) > 1 else "",
+            ", ".join(films["source"].unique()),
+        )
+    return scores[~tested].reset_index(drop=True)
+
+
+def count_test_films(scores: pd.DataFrame) -> pd.DataFrame:
+    """How many films of each source were scored, and how many of them training has seen, of any model.
+
+    Args:
+        scores: `Scores`; the first model's say whether a source was trained on.
 
     Returns:
         `source, trained_on, films, leaked`, one row per source in order of appearance.
     """
-    films = scores.drop_duplicates(["source", "image_id"])
+    films = scores.groupby(["source", "image_id"], sort=False)[["trained_on", "leaked"]]
+    films = films.agg({"trained_on": "first", "leaked": "any"}).reset_index()
     groups = films.groupby("source", sort=False)
     table = pd.DataFrame(
         {"trained_on": groups["trained_on"].first(), "films": groups.size(), "leaked": groups["leaked"].sum()}

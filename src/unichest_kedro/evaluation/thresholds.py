@@ -17,7 +17,7 @@ from unichest_kedro.schemas import UNKNOWN
 from unichest_kedro.vocabulary import Vocabulary
 
 COLUMNS = ["model", "benchmark", "finding", "threshold", "criterion", "threshold_from", "positives", "negatives"]
-NOWHERE = "nowhere: no validation film of the benchmark or of a training source has it, and none is without it"
+NOWHERE = "nowhere: validation films of the benchmark and of training sources do not both have it and lack it"
 """Said of a finding that has no threshold."""
 
 VALIDATION = "val"
@@ -65,15 +65,6 @@ def choose_thresholds(
     return pd.DataFrame(rows, columns=COLUMNS).astype(
         {**dict.fromkeys(["model", "benchmark", "finding", "criterion", "threshold_from"], "str"), "threshold": float}
     )
-
-
-def origins(thresholds: pd.DataFrame) -> dict[str, str]:
-    """Where the thresholds of each benchmark come from, in words; several places joined by "; "."""
-    known = thresholds[thresholds["threshold"].notna()]
-    return {
-        str(benchmark): "; ".join(part["threshold_from"].unique())
-        for benchmark, part in known.groupby("benchmark", sort=False)
-    }
 
 
 def _threshold(

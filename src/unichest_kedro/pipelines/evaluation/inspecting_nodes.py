@@ -13,7 +13,7 @@ from unichest_kedro.evaluation.expert_figures import experts_figure, gate_by_sou
 from unichest_kedro.evaluation.expert_measures import judge_experts
 from unichest_kedro.evaluation.gates import gate_by_source
 from unichest_kedro.evaluation.heatmaps import HeatmapSettings, look_with
-from unichest_kedro.evaluation.leaks import judged
+from unichest_kedro.evaluation.leaks import without_leaked
 from unichest_kedro.evaluation.localisation import (
     PRIORS,
     localisation_differences,
@@ -157,7 +157,7 @@ def measure_experts(
     Returns:
         `ExpertAurocs`, `ExpertDifferences`, `GateBySource` and `GateSummary`, all empty for a model without experts.
     """
-    kept = judged(answers, evaluation.leave_out_leaked) if len(answers) else answers
+    kept = without_leaked(answers, evaluation.leave_out_leaked) if len(answers) else answers
     main_ratio, expert_ratio = np.round(model.ratios.tolist(), 6)  # kept in single precision
     results = judge_experts(kept, (main_ratio, expert_ratio), evaluation.resamples, seed)
     return *results, *gate_by_source(kept, evaluation.resamples, seed)

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 
 from unichest_kedro.evaluation.accounting import account
-from unichest_kedro.evaluation.benchmarks import Benchmarks, BenchmarkSettings
+from unichest_kedro.evaluation.benchmarks import Benchmarks
 from unichest_kedro.evaluation.calibration import Calibrations
 from unichest_kedro.evaluation.curves import bins_table, curve_table
-from unichest_kedro.evaluation.judging import Judged, benchmark_table, judged_scores
-from unichest_kedro.evaluation.leaks import count_test_films, judged
+from unichest_kedro.evaluation.judging import benchmark_table, judge
+from unichest_kedro.evaluation.leaks import count_test_films, without_leaked, without_tested
 from unichest_kedro.evaluation.other_models import OtherModels, read_predictions
 from unichest_kedro.evaluation.settings import EvaluationSettings
 from unichest_kedro.evaluation.tables import measure_tables
@@ -41,13 +41,39 @@ def gather_other_scores(
     return pd.concat([unichest.iloc[:0], *ordered], ignore_index=True)
 
 
-def select_thresholds(
+def judge_scores(
     conquer: pd.DataFrame,
     continued: pd.DataFrame,
     unichest: pd.DataFrame,
     other_scores: pd.DataFrame,
     benchmarks: Benchmarks,
     other_models: OtherModels,
+    vocabulary: dict[str, Any],
+    settings: EvaluationSettings,
+    **tables: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Choose the films and findings that all models are judged by, and say what is left out.
+
+    Returns:
+        `JudgedScores`, `BenchmarkTable`; and one row per source with its test films and how many of them training has
+        seen.
+    """
+    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
+    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
+    given = judge(scores, active, other_models, studies, words, settings.leave_out_leaked)
+    trained_on = frozenset(unichest.loc[unichest["trained_on"], "source"])
+    table = benchmark_table(given, active, studies, trained_on)
+    return given.scores, table, count_test_films(scores[scores["split"] == "test"])
+
+
+def select_thresholds(
+    conquer: pd.DataFrame,
+    continued: pd.DataFrame,
+    unichest: pd.DataFrame,
+    other_scores: pd.DataFrame,
+    judged_scores: pd.DataFrame,
+    leakage_pairs: pd.DataFrame,
+    benchmarks: Benchmarks,
     vocabulary: dict[str, Any],
     settings: EvaluationSettings,
     **tables: Any,
@@ -55,70 +81,46 @@ def select_thresholds(
     """Choose on validation films from which score on each model calls a finding (schema `Thresholds`)."""
     scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
     words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
-    asked = _judged(scores, active, other_models, studies, words, settings).scores
-    free = judged(scores, settings.leave_out_leaked)
-    return choose_thresholds(free, asked, active, studies, words, settings.criterion)
+    free = without_tested(without_leaked(scores, settings.leave_out_leaked), leakage_pairs)
+    return choose_thresholds(free, judged_scores, active, studies, words, settings.criterion)
 
 
 def compute_measures(
-    conquer: pd.DataFrame,
-    continued: pd.DataFrame,
-    unichest: pd.DataFrame,
-    other_scores: pd.DataFrame,
+    judged_scores: pd.DataFrame,
     thresholds: pd.DataFrame,
     benchmarks: Benchmarks,
     other_models: OtherModels,
-    vocabulary: dict[str, Any],
     settings: EvaluationSettings,
     seed: int,
     **tables: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Measure every model on every benchmark, with intervals, by group of films, and compare ours with all others.
 
     Returns:
-        `Measures`, `Metrics`, `Headline`, `Comparisons`, `BenchmarkTable`; and one row per source with its test films
-        and how many of them training has seen.
+        `Measures`, `Metrics`, `Headline` and `Comparisons`.
     """
-    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
-    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
-    given = _judged(scores, active, other_models, studies, words, settings)
-    own = [table["model"].iloc[0] for table in (conquer, continued, unichest)]
-    measured = measure_tables(
-        given.scores,
-        active,
+    studies = by_source(tables, "studies")
+    return measure_tables(
+        judged_scores,
+        benchmarks.of_sources(studies),
         studies,
         thresholds,
-        models=list(scores["model"].unique()),
-        own=own,
+        models=[*MODELS.values(), *other_models.root],
+        own=tuple(MODELS.values()),
         compared=MODELS["unichest"],
         age_bands=settings.age_bands,
         resamples=settings.resamples,
         seed=seed,
         bins=settings.calibration_bins,
     )
-    trained_on = frozenset(unichest.loc[unichest["trained_on"], "source"])
-    table = benchmark_table(given, active, studies, thresholds, trained_on)
-    return *measured, table, count_test_films(unichest[unichest["split"] == "test"])
 
 
 def trace_curves(
-    conquer: pd.DataFrame,
-    continued: pd.DataFrame,
-    unichest: pd.DataFrame,
-    other_scores: pd.DataFrame,
-    calibration: Calibrations,
-    benchmarks: Benchmarks,
-    other_models: OtherModels,
-    vocabulary: dict[str, Any],
-    settings: EvaluationSettings,
-    **tables: Any,
+    judged_scores: pd.DataFrame, calibration: Calibrations, settings: EvaluationSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Lay out the numbers behind ROC, precision-recall and calibration curves (`Curves`, `CalibrationBins`)."""
-    scores, studies = _together(conquer, continued, unichest, other_scores), by_source(tables, "studies")
-    words, active = Vocabulary.from_mapping(vocabulary), benchmarks.of_sources(studies)
-    given = _judged(scores, active, other_models, studies, words, settings).scores
-    final = given[given["model"] == MODELS["unichest"]]
-    return curve_table(given), bins_table(final, calibration, settings.calibration_bins)
+    final = judged_scores[judged_scores["model"] == MODELS["unichest"]]
+    return curve_table(judged_scores), bins_table(final, calibration, settings.calibration_bins)
 
 
 def count_listed_images(examples: pd.DataFrame, settings: ImagingSettings, **tables: pd.DataFrame) -> pd.DataFrame:
@@ -130,14 +132,3 @@ def count_listed_images(examples: pd.DataFrame, settings: ImagingSettings, **tab
 def _together(*tables: pd.DataFrame) -> pd.DataFrame:
     """The scores of all models, without what no measure looks at."""
     return pd.concat([table.drop(columns=_NOT_MEASURED) for table in tables], ignore_index=True)
-
-
-def _judged(
-    scores: pd.DataFrame,
-    active: dict[str, BenchmarkSettings],
-    other_models: OtherModels,
-    studies: dict[str, pd.DataFrame],
-    words: Vocabulary,
-    settings: EvaluationSettings,
-) -> Judged:
-    return judged_scores(scores, active, other_models, studies, words, settings.leave_out_leaked)

@@ -16,6 +16,7 @@ from unichest_kedro.pipelines.evaluation.measuring_nodes import (
     compute_measures,
     count_listed_images,
     gather_other_scores,
+    judge_scores,
     select_thresholds,
     trace_curves,
 )
@@ -98,7 +99,13 @@ def create_scoring_pipeline(sources: Sequence[str]) -> Pipeline:
     ]
     calibration = Node(
         calibrate,
-        {"model": f"{FINAL}_model", "evaluation": "params:evaluation", "settings": "params:calibration", **films},
+        {
+            "model": f"{FINAL}_model",
+            "evaluation": "params:evaluation",
+            "settings": "params:calibration",
+            **_same("leakage_pairs"),
+            **films,
+        },
         ["calibration", "calibration_table"],
         name="fit_calibration",
     )
@@ -119,10 +126,11 @@ def create_scoring_pipeline(sources: Sequence[str]) -> Pipeline:
 
 def create_measuring_pipeline(sources: Sequence[str]) -> Pipeline:
     """Return what makes measures of the scores; it needs no model."""
+    others = {"other_models": "params:other_models"}
+    words = {"vocabulary": "vocabulary"}
+    judged = {"judged_scores": "judged_scores"}
     judged_by = {
         "benchmarks": "params:benchmarks",
-        "other_models": "params:other_models",
-        "vocabulary": "vocabulary",
         "settings": "params:evaluation",
         **of_every(sources, "studies"),
     }
@@ -134,16 +142,27 @@ def create_measuring_pipeline(sources: Sequence[str]) -> Pipeline:
             "other_scores",
             name="gather_other_scores",
         ),
-        Node(select_thresholds, scores | judged_by, "thresholds", name="select_thresholds"),
+        Node(
+            judge_scores,
+            scores | judged_by | others | words,
+            ["judged_scores", "benchmark_table", "test_films"],
+            name="judge_scores",
+        ),
+        Node(
+            select_thresholds,
+            scores | judged | judged_by | words | _same("leakage_pairs"),
+            "thresholds",
+            name="select_thresholds",
+        ),
         Node(
             compute_measures,
-            scores | judged_by | {"thresholds": "thresholds", "seed": "params:seed"},
-            ["measures", "metrics", "headline", "comparison", "benchmark_table", "test_films"],
+            judged | judged_by | others | {"thresholds": "thresholds", "seed": "params:seed"},
+            ["measures", "metrics", "headline", "comparison"],
             name="compute_measures",
         ),
         Node(
             trace_curves,
-            scores | judged_by | {"calibration": "calibration"},
+            judged | {"calibration": "calibration", "settings": "params:evaluation"},
             ["curves", "calibration_bins"],
             name="trace_curves",
         ),
@@ -242,13 +261,12 @@ def create_reporting_pipeline(sources: Sequence[str]) -> Pipeline:
             {
                 "model": f"{FINAL}_model",
                 "scores": f"{FINAL}_scores",
-                **_same("thresholds", "benchmark_table", "vocabulary"),
-                "benchmarks": "params:benchmarks",
+                **_same("judged_scores", "thresholds", "benchmark_table"),
                 "evaluation": "params:evaluation",
                 "settings": "params:report",
                 "heatmaps": "params:heatmaps",
                 "seed": "params:seed",
-                **of_every(sources, "studies", "images"),
+                **of_every(sources, "images"),
             },
             ["example_maps", "examples_figure"],
             name="draw_example_maps",

@@ -12,7 +12,6 @@ import yaml
 from pydantic import BaseModel
 
 from unichest_kedro.evaluation.asking import asked_in
-from unichest_kedro.evaluation.benchmarks import Benchmarks, benchmark_scores
 from unichest_kedro.evaluation.calibration_figure import calibration_figure
 from unichest_kedro.evaluation.card import CardContent, render_card
 from unichest_kedro.evaluation.curve_figures import precision_recall_figure, roc_figure
@@ -22,7 +21,6 @@ from unichest_kedro.evaluation.examples import pick_examples, with_pictures
 from unichest_kedro.evaluation.finding_figure import finding_figure
 from unichest_kedro.evaluation.forest_figure import forest_figure
 from unichest_kedro.evaluation.heatmaps import HeatmapSettings, look_with
-from unichest_kedro.evaluation.leaks import judged
 from unichest_kedro.evaluation.provenance import fingerprints, versions
 from unichest_kedro.evaluation.report import CAPTIONS, ReportContent, Run, render_report
 from unichest_kedro.evaluation.report_data import Data
@@ -37,7 +35,6 @@ from unichest_kedro.models.device import pick_device
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.pipelines.evaluation.shared import DESCRIPTIONS, MODELS, quarantine_of, trained_sources_of
 from unichest_kedro.pipelines.per_source import by_source
-from unichest_kedro.vocabulary import Vocabulary
 
 T = TypeVar("T")
 
@@ -75,10 +72,9 @@ def draw_figures(
 def draw_example_maps(
     model: UniChest,
     scores: pd.DataFrame,
+    judged_scores: pd.DataFrame,
     thresholds: pd.DataFrame,
     benchmark_table: pd.DataFrame,
-    benchmarks: Benchmarks,
-    vocabulary: dict[str, Any],
     evaluation: EvaluationSettings,
     settings: ReportSettings,
     heatmaps: HeatmapSettings,
@@ -90,13 +86,11 @@ def draw_example_maps(
     Returns:
         `examples.with_pictures`; the first example of each kind as a figure.
     """
-    studies, stores = by_source(tables, "studies"), by_source(tables, "images")
-    test = judged(scores[scores["split"] == "test"], evaluation.leave_out_leaked)
-    active = benchmarks.of_sources(studies)
-    of_benchmarks = benchmark_scores(test, active, studies, Vocabulary.from_mapping(vocabulary))
-    examples = pick_examples(of_benchmarks, thresholds, per_kind=settings.examples_per_kind, seed=seed)
+    stores = by_source(tables, "images")
+    final = judged_scores[judged_scores["model"] == FINAL]
+    examples = pick_examples(final, thresholds, per_kind=settings.examples_per_kind, seed=seed)
     films = [_film(stores[source], image_id) for source, image_id in zip(examples["source"], examples["image_id"])]
-    heats = _heats(model.to(pick_device(evaluation.device)), heatmaps, examples, films, asked_in(test))
+    heats = _heats(model.to(pick_device(evaluation.device)), heatmaps, examples, films, asked_in(scores))
     titles = dict(zip(benchmark_table["benchmark"], benchmark_table["title"]))
     kept = with_pictures(examples, films, heats)
     return kept, example_figure(kept, titles)
