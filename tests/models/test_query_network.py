@@ -105,6 +105,28 @@ def test_gradients_are_those_of_the_slow_one(network: QueryNetwork, single: bool
         )
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("queries", "patches", "few"), [(2, 9, True), (9, 4, False)])
+def test_few_queries_carried_to_the_patches_see_the_same(
+    network: QueryNetwork, shared: bool, queries: int, patches: int, few: bool
+) -> None:
+    layer = network.layers[0]
+    memory = Memory(tensors(B, patches, D, seed=1), tensors(B, 1, D, seed=2))
+    x = tensors(1 if shared else B, queries, D, seed=3)
+    attention = layer.multihead_attn
+    expected = attention.attend_twice(x, memory, 0.7, 0.4)
+    slow = torch.stack(
+        [
+            0.7 * slow_attention(attention, row, seen) + 0.4 * slow_attention(attention, row, pooled)
+            for row, seen, pooled in zip(x.expand(B, -1, -1), memory.patches, memory.pooled)
+        ]
+    )
+    attention.few_queries = True
+    assert attention._are_few(queries, memory) is few
+    torch.testing.assert_close(attention.attend_twice(x, memory, 0.7, 0.4), slow, atol=1e-12, rtol=0)
+    torch.testing.assert_close(expected, slow, atol=1e-12, rtol=0)
+
+
 def test_texts_beside_images_are_answered_as_apart(network: QueryNetwork) -> None:
     """In one call, the logits and all gradients of two."""
     patches, texts, queries = tensors(B, P, D, seed=1), tensors(2, 1, D, seed=8), tensors(Q, D, seed=2)

@@ -34,6 +34,9 @@ def test_a_prepared_backbone_gives_the_same_answers(backbone):
     given = twin(images, queries).image
     torch.testing.assert_close(given.probabilities, expected.probabilities, atol=1e-5, rtol=0)
     torch.testing.assert_close(given.gate, expected.gate, atol=1e-5, rtol=0)
+    assert all(one is other for one, other in zip(twin.mixture.parameters(), model.mixture.parameters(), strict=True))
+    assert all(layer.multihead_attn.few_queries for layer in twin.mixture.main.layers)
+    assert not any(layer.multihead_attn.few_queries for layer in model.mixture.main.layers)
     half = prepared_twin(model, torch.bfloat16)
     torch.testing.assert_close(half(images, queries).image.probabilities, expected.probabilities, atol=0.05, rtol=0)
 

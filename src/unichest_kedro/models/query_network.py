@@ -1,4 +1,4 @@
-"""One query network: a pre-norm transformer decoder that asks an image about findings (METHOD.md, section 2).
+"""One query network: a pre-norm transformer decoder that asks an image about findings (docs/method.md, section 2).
 
 The parameters lie as in torch's `nn.MultiheadAttention` and in the published checkpoint: packed `in_proj`
 (query, key, value) and `out_proj`, with biases. The LayerNorm at the input and the output belongs to the
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unichest_kedro.errors import SettingsError
 
 INITIAL_STD = 0.02
-"""Standard deviation of the initial weights of query networks, heads and gate (METHOD.md, section 3)."""
+"""Standard deviation of the initial weights of query networks, heads and gate (docs/method.md, section 3)."""
 
 
 class Memory(NamedTuple):
@@ -46,6 +46,9 @@ class QueryAnswers(NamedTuple):
 class Attention(nn.Module):
     """Multi-head attention with the parameter layout of `nn.MultiheadAttention` (batch first).
 
+    With `few_queries` (a plain attribute, for inference on a processor) queries are carried into the space of the
+    patches where that takes fewer products than a key and a value for every patch; answers differ by rounding.
+
     Args:
         width: D, divisible by `heads`.
         heads: Number of heads.
@@ -58,6 +61,7 @@ class Attention(nn.Module):
         self.width = width
         self.heads = heads
         self.dropout = dropout
+        self.few_queries = False
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -95,6 +99,8 @@ class Attention(nn.Module):
         """
         if memory.pooled is None:
             return self._output(self._attend_to_one(self._value(memory.patches), x.shape[1]), 1.0)
+        if self.few_queries and memory.texts is None and not self._rate and self._are_few(x.shape[1], memory):
+            return self._carry_queries(x, memory.patches, memory.pooled, lam_fine, lam_global)
         images, patches = memory.patches.shape[:2]
         seen = torch.cat([memory.patches, memory.pooled], dim=1)
         query, key, value, told = self._parts(x[:images], seen, memory.texts)
@@ -135,6 +141,28 @@ class Attention(nn.Module):
             told = self._split(of_texts[:, None, self.width :])
         key, value = (self._split(part) for part in shown.chunk(2, dim=-1))
         return query, key, value, told
+
+    def _are_few(self, queries: int, memory: Memory) -> bool:
+        """Whether carrying the queries takes fewer products: Q (D + (heads - 1) P) < P D."""
+        patches = memory.patches.shape[1]
+        return queries * (self.width + (self.heads - 1) * patches) < patches * self.width
+
+    def _carry_queries(self, x: Tensor, patches: Tensor, pooled: Tensor, lam_fine: float, lam_global: float) -> Tensor:
+        """What `attend_twice` gives without texts and dropout, by the same sums in another order.
+
+        With W_k, W_v of one head: q (W_k p) = (W_k' q) p, and the sum of a W_v p is W_v applied to the sum of a p. The
+        bias of the keys adds the same to all scores of a query, which softmax does not see.
+        """
+        asks, shows, tells = self.in_proj_weight.split(self.width)
+        ask_bias, _, tell_bias = self.in_proj_bias.split(self.width)
+        query = self._split(F.linear(x, asks, ask_bias))
+        carried = (query @ shows.unflatten(0, (self.heads, -1))).expand(len(patches), -1, -1, -1).flatten(1, 2)
+        scores = carried @ patches.transpose(1, 2) / query.shape[-1] ** 0.5
+        seen = (scores.softmax(dim=-1).to(patches.dtype) @ patches).unflatten(1, (self.heads, -1))
+        both = lam_fine * seen + lam_global * pooled[:, None]
+        value = both @ tells.unflatten(0, (self.heads, -1)).transpose(1, 2)
+        scale = lam_fine + lam_global
+        return F.linear(self._merge(value) + scale * tell_bias, self.out_proj.weight, scale * self.out_proj.bias)
 
     def _value(self, seen: Tensor) -> Tensor:
         start = 2 * self.width

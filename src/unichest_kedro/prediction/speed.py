@@ -2,8 +2,9 @@
 
 The twin's batch norms are folded into the convolutions before them, and its backbone runs in the memory layout of the
 processor's own library (oneDNN), so that nothing is converted between layers; in `bfloat16`, where the processor
-multiplies such numbers much faster. The model itself is left as it is. Not every backbone can be prepared: the twin is
-compared with the model on a random picture first, and left out where it says anything else.
+multiplies such numbers much faster. Its query networks carry a few findings to the patches of a film rather than the
+patches to each network (`Attention.few_queries`). The model itself is left as it is. Not every backbone can be
+prepared: the twin is compared with the model on a random picture first, and left out where it says anything else.
 """
 
 import copy
@@ -19,7 +20,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils import mkldnn
 
 from unichest_kedro.models.device import has_bf16_units
-from unichest_kedro.models.mixture import MixtureOutput
+from unichest_kedro.models.mixture import MixtureOutput, QueryMixture
+from unichest_kedro.models.query_network import Attention
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.prediction.settings import Precision
 
@@ -100,6 +102,7 @@ def prepared_twin(model: UniChest, dtype: torch.dtype = torch.float32) -> UniChe
         return model
     twin = _shallow(model)
     twin.image_encoder = twin_encoder
+    twin.mixture = _for_few_queries(model.mixture)
     return twin
 
 
@@ -166,6 +169,16 @@ def _fold(module: nn.Module) -> None:
         else:
             _fold(child)
         before = name, child
+
+
+def _for_few_queries(mixture: QueryMixture) -> QueryMixture:
+    """A mixture with the same weights, in which few queries are carried to the patches."""
+    tensors = [*mixture.parameters(), *mixture.buffers()]
+    twin = copy.deepcopy(mixture, {id(tensor): tensor for tensor in tensors})
+    for module in twin.modules():
+        if isinstance(module, Attention):
+            module.few_queries = True
+    return twin
 
 
 def _shallow(module: nn.Module) -> Any:
