@@ -38,8 +38,11 @@ DIFFERENCES = {
 }
 """Kinds of difference that are switched on (at full strength); all others are off."""
 
-SEARCH = ("gate_sharp", "gate_standardised", "experts_from_main", "encoder_too", "prompts", "oracle")
-"""What is tried on the search's seeds."""
+SEARCH = (
+    *("gate_sharp", "gate_standardised", "experts_from_main", "encoder_too", "prompts", "oracle"),
+    *("from_main_oracle", "from_main_sharp", "from_main_standardised", "from_main_encoder_too"),
+)
+"""What is tried on the search's seeds: one change each, then one each on top of experts from the main network."""
 
 PREPARE = "--pipelines=ingest,images,reports,harmonise,text,leakage"
 PARAMETERS = {

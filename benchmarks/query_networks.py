@@ -46,7 +46,7 @@ class PlainLayer(nn.Module):
 
 
 class PlainMixture(nn.Module):
-    """Main network and experts as they are written in METHOD.md, nothing shared or left out."""
+    """Main network and experts as they are written in docs/method.md, nothing shared or left out."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()

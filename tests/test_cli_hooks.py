@@ -1,4 +1,4 @@
-"""`kedro registry`, `catalog` and `viz` with a broken configuration: one message, no traceback."""
+"""Kedro's own commands with a broken configuration: one message, no traceback."""
 
 from types import SimpleNamespace
 
@@ -20,6 +20,8 @@ def root(clone, tmp_path_factory):
     [
         (["registry", "list"], "globals.yml", {"sources": {"chexpertt": "/x"}}, ["unknown source 'chexpertt'"]),
         (["viz", "run", "--no-browser"], "globals.yml", {"sources": {"chexpert": "/no/folder"}}, ["/no/folder"]),
+        (["ipython", "-c", "1"], "globals.yml", {"data": None}, ["data is empty (conf/local/globals.yml): it must be"]),
+        (["jupyter", "lab"], "globals.yml", {"phantoms": {"seed": "x"}}, ["phantoms.seed is 'x' (conf/local/globals"]),
         (["catalog", "list-patterns"], "parameters.yml", {"conquer": {"epoch": 1}}, ["mean conquer.epochs?"]),
     ],
 )
@@ -27,7 +29,7 @@ def test_a_broken_configuration_is_one_message(root, kedro, command, file, conte
     place = root / "conf/local" / file
     place.write_text(yaml.safe_dump(content))
     try:
-        done = kedro(root, *command, timeout=120)
+        done = kedro(root, *command, timeout=300)
     finally:
         place.unlink()
     assert done.returncode == 1

@@ -42,6 +42,39 @@ def test_interpolations_see_the_same_globals(conf):
     assert loader(conf, "paper")["parameters"] == {"roots": {"chexpert": "/films"}, "where": "data/paper"}
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("sources: {chexpert: /films\n", "local/globals.yml, line 2, column 1: expected ',' or '}'"),
+        ("sources:\n\tchexpert: /films\n", "local/globals.yml, line 2, column 1: found character '\\t'"),
+        ("- chexpert\n", "local/globals.yml must hold names with values, such as `seed: 42`, and holds a list."),
+        ("/films\n", "local/globals.yml must hold names with values, such as `seed: 42`, and holds '/films'."),
+        (b"sources: {chexpert: /f\xe9lms}\n", "local/globals.yml: 'utf-8' codec can't decode byte 0xe9"),
+    ],
+)
+@pytest.mark.parametrize("env", [None, "paper"])
+def test_a_file_that_cannot_be_read_is_named_with_the_line(conf, env, content, words):
+    (conf / "local" / "globals.yml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SettingsError) as caught:
+        loader(conf, env)["globals"]
+    assert str(caught.value).startswith(f"{conf.name}/{words}")
+
+
+def test_an_environment_that_is_not_there_is_named_with_those_there_are(conf):
+    for key in ("globals", "parameters"):
+        with pytest.raises(SettingsError, match=r"no environment 'papr' in .*: there is local, paper"):
+            loader(conf, "papr")[key]
+
+
+def test_the_place_of_a_global_is_known(conf):
+    made = loader(conf, "paper")
+    places = {"data": "paper", "data.inner": "paper", "sources.chexpert": "local", "sources.other": "local"}
+    assert {name: made.global_said_in(name) for name in places} == {
+        name: f"{conf.name}/{env}/globals.yml" for name, env in places.items()
+    }
+    assert made.global_said_in("nothing") == "globals.yml"
+
+
 def test_an_empty_local_file_changes_nothing(conf):
     (conf / "local" / "globals.yml").write_text("")
     assert loader(conf, "paper")["globals"]["sources"] == {}
@@ -77,7 +110,7 @@ def test_a_parameters_place_is_known(parameters, name, place):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("conquer:\n  epochs: 3\n   batch: 1\n", r"parameters\.yml.*line 2.*YAML"),
+        ("conquer:\n  epochs: 3\n   batch: 1\n", r"parameters\.yml, line 3, column 9: .*YAML"),
         ("conquer: {epochs: '${globals:absent}'}\n", r"conquer\.epochs in the configuration.*absent"),
     ],
 )

@@ -11,7 +11,7 @@ from kedro_datasets.text import TextDataset
 
 from unichest_kedro import hooks
 from unichest_kedro.errors import MissingArtefact, SettingsError, VocabularyError
-from unichest_kedro.hooks import ActiveSourcesHook, ArtefactHook
+from unichest_kedro.hooks import ActiveSourcesHook, ArtefactHook, GlobalsHook
 from unichest_kedro.journal import Journal, Record, digest_of
 from unichest_kedro.training.settings import ConquerSettings
 
@@ -322,3 +322,23 @@ def test_a_run_that_has_nothing_to_train_on_stops_before_any_work(tmp_path, monk
     hook.before_pipeline_run(
         run_of((["examples"], "conquer_model")), DataCatalog({"params:train_on": MemoryDataset(["open_i"])})
     )
+
+
+def test_a_text_encoder_that_is_not_there_stops_a_run_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "tell", lambda sources: False)
+    hook = ActiveSourcesHook()
+    hook.after_context_created(context(tmp_path, sources={"open_i": str(tmp_path)}, vocabulary="none.yml"))
+    texts = run_of((["texts", "params:text_encoder", "params:model.width"], "text_encoder"))
+    for encoder, words in (({"name": str(tmp_path / "none")}, "no such folder"), ({"width": 64}, "model.width is 128")):
+        asked = DataCatalog({"params:text_encoder": MemoryDataset(encoder), "params:model.width": MemoryDataset(128)})
+        with pytest.raises(SettingsError, match=words):
+            hook.before_pipeline_run(texts, asked)
+
+
+def test_globals_are_checked_before_anything_is_made_of_them(tmp_path):
+    wrong = {"source": {"chexpert": "/x"}, "phantoms": {"image_size": "big"}, "data": None, "vocabulary": "v.yml"}
+    with pytest.raises(SettingsError, match=r"(?s)3 settings are wrong:.*mean sources.*data is empty.*'big'") as caught:
+        GlobalsHook().after_context_created(context(tmp_path, **wrong))
+    assert str(caught.value).endswith("write yours into conf/local/globals.yml.")
+    right = {"sources": {}, "train_on": [], "phantoms": {"image_size": 64}, "vocabulary": "v.yml", "films": "/films"}
+    GlobalsHook().after_context_created(context(tmp_path, **right))

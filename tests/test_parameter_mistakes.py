@@ -94,6 +94,13 @@ def test_a_misspelt_block_is_named_with_the_one_that_was_meant():
     assert mistakes(outter={"epochs": 1}) == ["outter (here.yml) is no setting: did you mean outer?"]
 
 
+def test_where_names_of_the_users_own_are_allowed_only_misspelt_ones_are_mistakes():
+    assert find_mistakes(GOOD | {"where": 1}, WANTED, lambda name: "", own_names=True) == []
+    assert find_mistakes({"trainon": ["a"]}, WANTED, lambda name: "", own_names=True) == [
+        "trainon is no setting: did you mean train_on?"
+    ]
+
+
 def test_a_long_value_is_cut():
     (sentence,) = mistakes(outer={"epochs": "x" * 500})
     assert len(sentence) < 140

@@ -25,7 +25,7 @@ def codes(names: Iterable[object]) -> str:
 def docstring(thing: object) -> str:
     """The docstring, without its sections (Args, Returns, Raises), as paragraphs of Markdown; "" without one."""
     text = inspect.cleandoc(thing.__doc__ or "")
-    text = re.sub(r"METHOD\.md|docs/method\.md", "[the method](../method.md)", text)
+    text = re.sub(r"docs/method\.md", "[the method](../method.md)", text)
     return re.split(r"\n\n?(?:Args|Returns|Raises|Yields|Attributes):\n", text)[0].strip()
 
 

@@ -5,6 +5,8 @@ are for the user, not for the developer, so the message stands alone; `--verbose
 """
 
 import copy
+import difflib
+import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -35,11 +37,32 @@ def user_error(error: BaseException) -> BaseException | None:
 
 
 def _in_words(error: BaseException) -> str:
-    """The message of an error; where Kedro lacks a pipeline, with the names of those there are."""
+    """The message of an error; where the command names what there is not, with what was probably meant."""
     words = str(error)
+    if not words.startswith(MISNAMED):
+        return words
+    there, listed = _names(words)
+    asked = re.findall(r"'([^']+)'", words)
+    close = [name for word in asked for name in difflib.get_close_matches(word, there, n=1, cutoff=0.6)]
+    meant = f" Did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    return f"{words.split('. ')[0].removesuffix('.')}.{meant} {listed}"
+
+
+def _names(words: str) -> tuple[list[str], str]:
+    """What a command could have named instead, and a sentence that lists it or says where it stands."""
+    nodes = [node for pipeline in dict(pipelines).values() for node in pipeline.nodes]
     if words.startswith(MISNAMED[0]):
-        return f"{words.split('. ')[0]}. Pipelines: {', '.join(pipelines)}."
-    return words
+        return list(pipelines), f"Pipelines: {', '.join(pipelines)}."
+    if "namespaces" in words:
+        sources = list(dict.fromkeys(node.namespace for node in nodes if node.namespace))
+        return sources, f"Namespaces are the active sources: {', '.join(sources)}."
+    if "datasets" in words:
+        names = sorted({name for node in nodes for name in (*node.inputs, *node.outputs)})
+        return names, "`kedro catalog describe-datasets` lists them by pipeline."
+    if "nodes named" in words:
+        return sorted({node.name for node in nodes}), "`kedro registry describe` lists the nodes of a pipeline."
+    tags = sorted({tag for node in nodes for tag in node.tags})
+    return [], f"Tags: {', '.join(tags)}; `kedro registry describe` lists the nodes of a pipeline."
 
 
 def _with_plain_errors(callback: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
-"""Before `kedro viz`, `registry` and `catalog`: a broken configuration is one message here, too.
+"""Before `kedro viz`, `registry`, `catalog`, `jupyter` and `ipython`: a broken configuration is one message here, too.
 
-These commands are Kedro's own and print a traceback for every error, `kedro viz` from another process while it waits
-for it. So the configuration is read once before they start. Kedro finds the hook by the entry point `kedro.cli_hooks`.
+These commands are Kedro's own and print a traceback for every error: `kedro viz` from another process while it waits
+for it, `jupyter` and `ipython` in the notebook, which then lacks `catalog` and `context`. So the configuration is read
+once before they start. Kedro finds the hook by the entry point `kedro.cli_hooks`.
 """
 
 import os
@@ -11,7 +12,7 @@ import click
 from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.startup import ProjectMetadata
 
-READING = ("viz", "registry", "catalog")
+READING = ("viz", "registry", "catalog", "jupyter", "ipython")
 """Commands that read the configuration and have no messages of ours."""
 
 

@@ -5,7 +5,8 @@ Kedro reads `base` and ONE run environment, `local` unless `--env` names another
 phantoms. Here the globals of `local` hold in every environment; the environment's own globals still win.
 
 A packaged project's configuration lies anywhere (`--conf-source`), so a vocabulary that is said to be in `conf/` is
-looked for there. And `said_in` tells in which file, or whether on the command line, a parameter has got its value.
+looked for there. And `said_in` tells in which file, or whether on the command line, a parameter has got its value;
+`global_said_in` the same for globals.yml.
 """
 
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kedro.config import MissingConfigException, OmegaConfigLoader
+from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,25 +29,65 @@ class LocalGlobalsConfigLoader(OmegaConfigLoader):
         """Return the configuration of one kind; see `OmegaConfigLoader.__getitem__`.
 
         Raises:
-            SettingsError: there is no configuration, a file is no YAML, says a name twice, or refers to what is not
-                there.
+            SettingsError: there is no configuration or environment, a file is no YAML or no mapping, says a name twice,
+                or refers to what is not there.
         """
-        if self._protocol == "file" and not Path(self._get_conf_env_path(self.base_env)).is_dir():
-            raise SettingsError(
-                f"There is no configuration in {self.conf_source}: go to the project's folder, or name its "
-                "configuration with --conf-source=/folder/conf (of a packaged project, unpack "
-                "conf-unichest_kedro.tar.gz)."
-            )
+        if self._protocol == "file":
+            self._check_folders()
         try:
+            for file in self._files(key):
+                self._check(file)
             content = self._layered(key)
             return self._with_vocabulary(content) if key == "globals" else content
-        except yaml.YAMLError as error:
+        except yaml.YAMLError as error:  # of a remote configuration; files here are checked above
             raise SettingsError(f"{_in_a_line(error)} Correct the file's YAML: indentation, colons, quotes.") from error
         except OmegaConfBaseException as error:
             place = error.full_key or key
             raise SettingsError(f"{place} in the configuration cannot be resolved: {error.msg}") from error
         except ValueError as error:  # a name that is said twice
             raise SettingsError(f"The configuration ({key}) contradicts itself: {_in_a_line(error)}") from error
+
+    def _check_folders(self) -> None:
+        """Check that the configuration is there, and the environment that was asked for.
+
+        Raises:
+            SettingsError: naming what is missing and, of environments, those there are.
+        """
+        folder = Path(self.conf_source)
+        if not Path(self._get_conf_env_path(self.base_env)).is_dir():
+            raise SettingsError(
+                f"There is no configuration in {folder}: go to the project's folder, or name its configuration with "
+                "--conf-source=/folder/conf (of a packaged project, unpack conf-unichest_kedro.tar.gz)."
+            )
+        if self.env and not Path(self._get_conf_env_path(self.env)).is_dir():
+            there = sorted(place.name for place in folder.iterdir() if place.is_dir() and place.name != self.base_env)
+            raise SettingsError(
+                f"There is no environment {self.env!r} in {folder.name}/: there is {', '.join(there)}. A folder of "
+                "this name, with files such as parameters.yml, would be one."
+            )
+
+    def _check(self, file: Path) -> None:
+        """Check that a file can be read and holds names with values; an empty one does.
+
+        Raises:
+            SettingsError: naming file, line and column.
+        """
+        try:
+            with file.open(encoding="utf-8") as lines:
+                content = yaml.safe_load(lines)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            place = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+            raise SettingsError(
+                f"{self._shown(file)}{place}: {error.problem}. Correct the file's YAML: indentation, colons, quotes."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{self._shown(file)}: {_in_a_line(error)}. Save the file as UTF-8.") from error
+        if content is not None and not isinstance(content, dict):
+            raise SettingsError(
+                f"{self._shown(file)} must hold names with values, such as `seed: 42`, and holds "
+                f"{'a list' if isinstance(content, list) else repr(content)}."
+            )
 
     def _layered(self, key: str) -> dict[str, Any]:
         if key != "globals" or key in self.__dict__.get("data", {}) or self._runs_in_local():
@@ -88,13 +129,17 @@ class LocalGlobalsConfigLoader(OmegaConfigLoader):
             content = _read(file)
             if _has(content, name):
                 referred = _REFERENCE.match(str(_get(content, name)))
-                return self._globals_with(referred[1]) if referred else self._shown(file)
+                return self.global_said_in(referred[1]) if referred else self._shown(file)
         parent = name.rpartition(".")[0]
         return self.said_in(parent) if parent else ""
 
-    def _globals_with(self, name: str) -> str:
-        files = [file for file in self._files("globals") if _has(_read(file), name)]
-        return self._shown(files[0]) if files else "globals.yml"
+    def global_said_in(self, name: str) -> str:
+        """Return which globals.yml says a dotted name, or the nearest block around it."""
+        for file in self._files("globals"):
+            if _has(_read(file), name):
+                return self._shown(file)
+        parent = name.rpartition(".")[0]
+        return self.global_said_in(parent) if parent else "globals.yml"
 
     def _files(self, kind: str) -> Iterator[Path]:
         """The files of one kind, those that win first."""
@@ -156,8 +201,4 @@ def _read_globals(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise MissingConfigException(f"{file} must hold a mapping such as `sources: {{chexpert: /path}}`.")
-    return content
+    return content if isinstance(content, dict) else {}

@@ -32,6 +32,7 @@ from unichest_kedro.issue_report import NODE_NOTE
 from unichest_kedro.journal import Journal, Record, digest_of
 from unichest_kedro.parameter_mistakes import PREFIX, find_mistakes, in_one_message, types_of_parameters
 from unichest_kedro.parameters_digest import parameter_digest
+from unichest_kedro.phantoms.settings import PhantomSettings
 from unichest_kedro.sources import SOURCES, source_entry, trained_sources
 
 logger = logging.getLogger(__name__)
@@ -49,9 +50,34 @@ _ADVICE = "`kedro run --only-missing-outputs` makes them anew"
 TRAINED = "conquer_model"
 """What a run makes that trains."""
 
+READER = "params:text_encoder"
+WIDTH = "params:model.width"
+"""What a run takes that embeds texts."""
+
+GLOBALS = {"sources": Any, "train_on": Any, "data": str, "vocabulary": str, "phantoms": PhantomSettings}
+"""What stands in globals.yml, with its types."""
+
 JUDGED = "params:benchmarks"
 COMPARED = "params:other_models"
 """What a run takes that judges models."""
+
+
+class GlobalsHook:
+    """Checks globals.yml before anything is made of it: the phantoms' settings, and names that are misspelt."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check all but `sources` and `train_on`, which have rules of their own (`ActiveSourcesHook`).
+
+        Raises:
+            SettingsError: with a sentence for each mistake.
+        """
+        loader = context.config_loader
+        said_in = getattr(loader, "global_said_in", lambda name: "")
+        mistakes = find_mistakes(loader["globals"], GLOBALS, said_in, own_names=True)
+        if mistakes:
+            advice = "conf/base/globals.yml explains every setting; write yours into conf/local/globals.yml."
+            raise SettingsError(in_one_message(mistakes, advice))
 
 
 class ActiveSourcesHook:
@@ -75,13 +101,23 @@ class ActiveSourcesHook:
         """Stop a run, before any film is read, that has no source to train on, or that cannot judge what it is to.
 
         Raises:
-            SettingsError: naming what `train_on` has and which sources there are; or the benchmark or other model that
-                is wrong.
+            SettingsError: naming what `train_on` has and which sources there are; or the text encoder, benchmark or
+                other model that is wrong.
         """
         if TRAINED in pipeline.all_outputs():
             trained_sources(catalog.load("params:train_on"), self._active)
+        if {READER, WIDTH} <= pipeline.inputs():
+            self._check_reading(catalog)
         if {JUDGED, COMPARED} <= pipeline.inputs():
             self._check_judging(catalog)
+
+    def _check_reading(self, catalog: CatalogProtocol) -> None:
+        """Check the text encoder before hours are spent on films and reports."""
+        # Imported here: it needs transformers, which commands that run nothing can do without.
+        from unichest_kedro.models.text_encoder import TextEncoderSettings, check_text_encoder
+
+        settings = TypeAdapter(TextEncoderSettings).validate_python(catalog.load(READER))
+        check_text_encoder(settings, catalog.load(WIDTH))
 
     def _check_judging(self, catalog: CatalogProtocol) -> None:
         """Check what is judged, and beside which other models, before hours are spent on training."""

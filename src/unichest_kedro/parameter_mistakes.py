@@ -1,4 +1,4 @@
-"""Mistakes in the parameters, each as one sentence: which setting, where it is said, its value, what is allowed.
+"""Mistakes in the settings, each as one sentence: which setting, where it is said, its value, what is allowed.
 
 The types are the type hints of the nodes that take the parameters (`params:conquer` -> `ConquerSettings`), so that a
 setting is described once, where it is used. Pydantic finds the mistakes; the words are ours.
@@ -46,18 +46,24 @@ def types_of_parameters(nodes: Iterable[tuple[Callable[..., Any], Sequence[str]]
     return found
 
 
-def find_mistakes(parameters: Mapping[str, Any], wanted: Mapping[str, Any], said_in: Origin) -> list[str]:
+def find_mistakes(
+    parameters: Mapping[str, Any], wanted: Mapping[str, Any], said_in: Origin, own_names: bool = False
+) -> list[str]:
     """Return a sentence for each mistake, in the order of the parameters.
 
     Args:
         parameters: all parameters, as the configuration gives them.
         wanted: type of each parameter, by its dotted name (`types_of_parameters`).
         said_in: where a parameter is said.
+        own_names: whether users may have names of their own, to refer to; one that looks like a misspelt name of
+            ours is a mistake either way.
     """
     known = list(dict.fromkeys(name.partition(".")[0] for name in wanted))
     sentences = []
     for name in parameters:
-        if name not in known and not name.startswith("_"):  # Kedro's sign of a value that is only referred to
+        if name in known or name.startswith("_"):  # Kedro's sign of a value that is only referred to
+            continue
+        if not own_names or _close(name, known):
             sentences.append(_unknown(name, name, known, "", said_in))
     for name, hint in wanted.items():
         value = _value(parameters, name)
@@ -158,12 +164,17 @@ def _inner(hint: Any, part: int | str) -> Any:
 
 
 def _unknown(dotted: str, word: str, known: Collection[str], prefix: str, said_in: Origin) -> str:
-    close = difflib.get_close_matches(word, known, n=CLOSEST, cutoff=0.6)
+    close = _close(word, known)
     if close:
         hint = f"did you mean {' or '.join(prefix + name for name in close)}?"
     else:
         hint = f"there is {', '.join(sorted(known))}." if known else "there is none of this name."
     return f"{dotted}{_from(dotted, said_in)} is no setting: {hint}"
+
+
+def _close(word: str, known: Collection[str]) -> list[str]:
+    """The names that were probably meant, the likeliest first."""
+    return difflib.get_close_matches(word, known, n=CLOSEST, cutoff=0.6)
 
 
 def _from(dotted: str, said_in: Origin) -> str:

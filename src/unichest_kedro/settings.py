@@ -1,7 +1,14 @@
 """Project settings read by Kedro; see https://docs.kedro.org/en/stable/configure/project_settings."""
 
 from unichest_kedro.config_loader import LocalGlobalsConfigLoader
-from unichest_kedro.hooks import ActiveSourcesHook, ArtefactHook, FailureHook, ParametersHook, SummaryHook
+from unichest_kedro.hooks import (
+    ActiveSourcesHook,
+    ArtefactHook,
+    FailureHook,
+    GlobalsHook,
+    ParametersHook,
+    SummaryHook,
+)
 
 CONFIG_LOADER_CLASS = LocalGlobalsConfigLoader
 CONFIG_LOADER_ARGS = {
@@ -11,7 +18,7 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},
 }
 
-HOOKS = (ActiveSourcesHook(), ParametersHook(), ArtefactHook(), SummaryHook(), FailureHook())
+HOOKS = (GlobalsHook(), ActiveSourcesHook(), ParametersHook(), ArtefactHook(), SummaryHook(), FailureHook())
 
 # Nothing is reported anywhere; `.telemetry` says the same to the plugin's command line.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

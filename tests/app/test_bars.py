@@ -30,12 +30,12 @@ def _logistic(slope, intercept, probability):
 
 def test_bars_are_sorted_and_show_the_calibrated_value_where_there_is_one():
     bars = bars_of(_table(), CALIBRATIONS)
-    assert [bar.finding for bar in bars] == ["pneumothorax", "hernia", "No Finding", "pleural effusion"]
-    assert [bar.shown for bar in bars] == ["77%", "0.60", "0.60", "55%"]
-    assert [bar.above for bar in bars] == [False, None, None, True]
-    assert [bar.trained for bar in bars] == [True, False, None, True]
-    assert [bar.asked_as for bar in bars] == ["", "", "", "Effusion"]
-    assert bars[3].title == "Pleural effusion"
+    assert [bar.finding for bar in bars] == ["pneumothorax", "pleural effusion", "hernia", "No Finding"]
+    assert [bar.shown for bar in bars] == ["77%", "55%", "0.60", "0.60"]
+    assert [bar.above for bar in bars] == [False, True, None, None]
+    assert [bar.trained for bar in bars] == [True, True, False, None]
+    assert [bar.asked_as for bar in bars] == ["", "Effusion", "", ""]
+    assert bars[1].title == "Pleural effusion"
 
 
 def test_a_threshold_goes_through_the_curve_of_its_finding():

@@ -127,8 +127,9 @@ def test_a_film_is_dropped_and_its_bars_and_maps_are_looked_at(page, dropped, vi
     _drop_with_the_mouse(page, dropped["a.png"])
     page.locator(".bar").first.wait_for()
     table = viewer.model.predict(dropped["a.png"])
-    shown = table["calibrated"].fillna(table["probability"])
-    assert _findings(page) == list(table["finding"][shown.sort_values(ascending=False).index])
+    ranked = table.sort_values(["calibrated", "probability"], ascending=False)  # without a calibration: last
+    assert _findings(page) == list(ranked["finding"])
+    assert page.get_by_text("Not calibrated: scores").count() == 1
 
     effusion, other = page.locator("[data-finding='pleural effusion']"), page.locator("[data-finding=pneumothorax]")
     row = table.set_index("finding").loc["pleural effusion"]

@@ -128,7 +128,8 @@ def test_examples_are_of_judged_test_films_and_their_maps_are_the_models(scores,
     seen = scores.assign(leaked=scores["image_id"].isin([f"vindr_cxr_{k:03d}" for k in range(20)]))
     early = seen.assign(split="val", image_id=seen["image_id"] + "_5")
     vocabulary = yaml.safe_load((project / "conf/base/vocabulary.yml").read_text())
-    studies = {f"{source}_studies": pd.DataFrame(dict.fromkeys(["image_id", "view", "split", "split_origin"], [])) for source in SOURCES}
+    nothing = pd.DataFrame(columns=["image_id", "view", "split", "split_origin"])
+    studies = {f"{source}_studies": nothing for source in SOURCES}
     benchmarks = Benchmarks.model_validate({source: {"title": source.upper(), "source": source} for source in SOURCES})
     whole = pd.concat([seen, early])
     by_model = [whole[whole["model"] == name] for name in MODELS]

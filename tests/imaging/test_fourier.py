@@ -6,7 +6,7 @@ from unichest_kedro.imaging.fourier import fourier_mix, fourier_mix_within
 
 
 def literally(image, partner, weight):
-    """METHOD.md section 3, one image, float64."""
+    """docs/method.md, section 4, for one image, float64."""
     spectrum, other = np.fft.fft2(image), np.fft.fft2(partner)
     amplitude = weight * np.abs(spectrum) + (1 - weight) * np.abs(other)
     return np.real(np.fft.ifft2(amplitude * np.exp(1j * np.angle(spectrum))))

@@ -160,6 +160,12 @@ def make_section(published_shapes: dict[str, Callable[..., Shapes]]) -> Callable
     return make
 
 
+def without_experts(section: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The section `model` as the published code writes it of its network without experts."""
+    of_experts = ("decoderV1_", "mlp_head_", "gate_head.", "cl_head.")
+    return {name: value for name, value in section.items() if not name.startswith(of_experts)}
+
+
 SMALL_SIZES = {
     "model": {"width": 24, "layers": 2, "experts": 2, "feedforward": 20, "gate": 5},
     "image_encoder": {"width": 24, "blocks": (1, 1, 1, 1), "deep": False},

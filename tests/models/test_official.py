@@ -16,6 +16,7 @@ import torch
 import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from pydantic import ValidationError
 from torch import Tensor
 
 from unichest_kedro.datasets.model_folder import ModelFolderDataset
@@ -24,6 +25,8 @@ from unichest_kedro.errors import CheckpointError, SettingsError
 from unichest_kedro.evaluation.scoring import score
 from unichest_kedro.imaging.augment import resize_square
 from unichest_kedro.models.official import (
+    MIMIC_FINDINGS,
+    PAPER_FINDINGS,
     OfficialCheckpoint,
     OfficialSettings,
     official_image_encoder,
@@ -32,6 +35,9 @@ from unichest_kedro.models.official import (
 from unichest_kedro.models.official_text import official_bert, official_text_encoder
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.pipelines.import_official import create_pipeline
+from unichest_kedro.pipelines.import_official.nodes import import_model, import_text_encoder
+
+from .conftest import without_experts
 
 Checkpoint = dict[str, Any]
 Make = Callable[..., dict[str, Tensor]]
@@ -109,6 +115,16 @@ def test_whole_file(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert int(trunk.bn1.num_batches_tracked) == 7
     from_memory = UniChest.from_official(small_checkpoint, heads=3)
     assert model.fingerprint() == from_memory.fingerprint()
+
+
+def test_experts_that_were_never_trained_are_left_out(small_checkpoint: Checkpoint) -> None:
+    norms = [n for n in small_checkpoint["model"] if re.fullmatch(r"decoderV1_\d+\.layers\..*norm\d\.(weight|bias)", n)]
+    for name in norms:
+        small_checkpoint["model"][name] = torch.full((24,), float(name.endswith("weight")))
+    assert UniChest.from_official(small_checkpoint, heads=3).ratios.tolist() == [1, 0]
+    assert UniChest.from_official(small_checkpoint, heads=3, main_ratio=0.5, expert_ratio=0.5).ratios[1] == 0.5
+    small_checkpoint["model"][norms[-1]][3] += 1e-6
+    assert UniChest.from_official(small_checkpoint, heads=3).ratios.tolist() == [0.5, 0.5]
 
 
 def test_reading_leaves_the_generator_alone(small_checkpoint: Checkpoint) -> None:
@@ -403,6 +419,46 @@ def test_pipeline_writes_a_model_folder(small_checkpoint: Checkpoint, tokenizer:
     assert yaml.safe_load((folder / "vocabulary.yml").read_text())["findings"][0]["name"] == "Mass"
     assert model.facts["trained_on"] == ["mimic_cxr", "chestxray14", "chexpert", "vindr_cxr"]
     assert "best_valid.pt, a checkpoint of the published code" in (folder / "README.md").read_text()
+
+
+def test_findings_are_asked_in_the_words_of_the_training(
+    small_checkpoint: Checkpoint, tokenizer: Path, tmp_path: Path
+) -> None:
+    vocabulary = {
+        "findings": [{"name": name, "prompt": f"{name} of lung"} for name in ("mass", "fibrosis", "rds")],
+        "sources": {},
+    }
+    where = {"tokenizer": str(tokenizer), "heads": 3}
+    settings = OfficialSettings(checkpoint=save(small_checkpoint, tmp_path), **where)
+    encoder = import_text_encoder(settings)
+
+    def check(settings: OfficialSettings, asked: list[str]) -> None:
+        model = import_model(encoder, vocabulary, settings)
+        words = [name if name in asked else f"{name} of lung" for name in model.findings]
+        np.testing.assert_allclose(model.finding_embeddings, encoder.encode(words, progress=False), atol=1e-6)
+        assert model.facts["findings_asked"] == asked
+
+    check(settings, ["mass", "fibrosis"])
+    check(settings.model_copy(update={"findings_asked": ("rds",)}), ["rds"])
+    small_checkpoint["model"] = without_experts(small_checkpoint["model"])
+    check(OfficialSettings(checkpoint=save(small_checkpoint, tmp_path), **where), ["mass"])
+    with pytest.raises(SettingsError, match=r"official\.findings_asked: the vocabulary has no finding 'coin'"):
+        import_model(encoder, vocabulary, settings.model_copy(update={"findings_asked": ("coin", "mass")}))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "message"),
+    [({"main_ratio": 1}, "or neither"), ({"main_ratio": 1, "expert_ratio": 0.5}, "main_ratio 1 and expert_ratio 0.5")],
+)
+def test_ratios_that_are_no_mixture(ratios: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        OfficialSettings(**ratios)
+
+
+def test_the_papers_findings_are_those_of_the_shipped_vocabulary(project: Path) -> None:
+    shipped = yaml.safe_load((project / "conf/base/vocabulary.yml").read_text())
+    assert tuple(finding["name"] for finding in shipped["findings"]) == PAPER_FINDINGS
+    assert len(MIMIC_FINDINGS) == 41
 
 
 def test_evaluation_takes_the_model(small_checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from unichest_kedro.models.official import OfficialCheckpoint, official_image_en
 from unichest_kedro.models.official_text import official_bert
 from unichest_kedro.models.unichest import UniChest
 
+from .conftest import without_experts
+
 State = Mapping[str, Tensor]
 Make = Callable[..., dict[str, Tensor]]
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -168,6 +170,18 @@ def published_text_encoder(state: State, tokens: Tensor, mask: Tensor, heads: in
         pooled = linear(state, "bert_model.pooler.dense", x[0]).tanh()
         features.append(linear(state, "mlp_embed.2", gelu(linear(state, "mlp_embed.0", pooled))))
     return torch.stack(features)
+
+
+@torch.no_grad()
+def test_a_network_without_experts_answers_as_its_main_network(small_checkpoint: dict[str, Any]) -> None:
+    whole = small_checkpoint["model"]
+    model = UniChest.from_official(small_checkpoint | {"model": without_experts(whole)}, heads=3)
+    assert model.ratios.tolist() == [1, 0]
+    seen, asked = randn(2, 5, 24, seed=3), randn(4, 24, seed=4)
+    expected, _ = published_model(whole, seen, asked, CONQUER, heads=3)
+    for ratios in (CONQUER, DIVIDE):  # the expert that stands in is the main network again
+        close(model.mixture(seen, asked, main_ratio=ratios[0], expert_ratio=ratios[1]).probabilities, expected)
+    assert spread(expected)
 
 
 def randn(*shape: int, seed: int) -> Tensor:

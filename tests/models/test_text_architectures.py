@@ -7,7 +7,12 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 
 from unichest_kedro.errors import SettingsError
-from unichest_kedro.models.text_encoder import TextEncoder, TextEncoderSettings, build_text_encoder
+from unichest_kedro.models.text_encoder import (
+    TextEncoder,
+    TextEncoderSettings,
+    build_text_encoder,
+    check_text_encoder,
+)
 
 import transformers  # isort: skip
 
@@ -114,3 +119,22 @@ def test_an_encoder_of_another_width_than_the_models_is_refused_before_it_is_fit
         build_text_encoder({"edema": ()}, {}, [], settings, 1, model_width=128)
     with pytest.raises(SettingsError, match=r"embedded text encoder gives vectors of 64 numbers.*text_encoder.width"):
         build_text_encoder({"edema": ()}, {}, [], TextEncoderSettings(width=64), 1, model_width=128)
+
+
+def test_an_encoder_can_be_checked_before_there_is_any_text(tmp_path):
+    save(tmp_path / "model", transformers.BertModel, wordpiece, **SIZES)
+    check_text_encoder(TextEncoderSettings(name=str(tmp_path / "model")), 16)
+    check_text_encoder(TextEncoderSettings(width=64), 64)
+    with pytest.raises(SettingsError, match=r"model.width is 128, but .*model' gives vectors of 16 numbers"):
+        check_text_encoder(TextEncoderSettings(name=str(tmp_path / "model")), 128)
+    with pytest.raises(SettingsError, match=r"embedded text encoder gives vectors of 64 numbers"):
+        check_text_encoder(TextEncoderSettings(width=64), 128)
+    with pytest.raises(SettingsError, match=r"there is no such folder. Check `text_encoder.name`"):
+        check_text_encoder(TextEncoderSettings(name=str(tmp_path / "none")), 16)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match=r"the folder is not a whole transformers encoder"):
+        check_text_encoder(TextEncoderSettings(name=str(tmp_path / "empty")), 16)
+    name, config, words = OTHERS[next(iter(OTHERS))]
+    save(tmp_path / "writes", getattr(transformers, name), word_level, **config)
+    with pytest.raises(SettingsError, match=rf"writes' \(\w+\) {words}"):
+        check_text_encoder(TextEncoderSettings(name=str(tmp_path / "writes")), 16)

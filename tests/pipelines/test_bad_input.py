@@ -115,8 +115,8 @@ def test_an_unknown_finding_in_the_vocabulary_is_named(films, run, user):
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--pipeline=nonsense", ["'nonsense'", "Pipelines: ingest, images"]),
-        ("--nodes=nonsense", ["does not contain nodes named ['nonsense']"]),
+        ("--pipeline=pretrane", ["'pretrane'. Did you mean pretrain? Pipelines: ingest, images"]),
+        ("--nodes=nonsense", ["does not contain nodes named ['nonsense']. `kedro registry describe`"]),
     ],
 )
 def test_a_pipeline_or_node_that_there_is_not_is_named(films, run, argument, words):

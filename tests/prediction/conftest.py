@@ -1,5 +1,6 @@
 """Phantom films as files of every kind, and small model folders with a text encoder and a vocabulary."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from kedro.runner import SequentialRunner
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -17,6 +22,8 @@ from unichest_kedro.phantoms.acquisition import take_film
 from unichest_kedro.phantoms.differences import Differences, profile_of
 from unichest_kedro.phantoms.make import plan_source
 from unichest_kedro.phantoms.settings import PhantomSettings
+from unichest_kedro.pipelines import prediction
+from unichest_kedro.prediction.settings import ExportSettings, PredictSettings
 
 FINDINGS = ("pleural effusion", "pneumothorax", "hernia", "No Finding")
 ASKED = ("pleural effusion", "pneumothorax", "No Finding")
@@ -135,3 +142,28 @@ def model_folder(tmp_path_factory, encoder) -> Path:
 def model(model_folder) -> UniChest:
     """The model of that folder."""
     return UniChest.from_pretrained(model_folder)
+
+
+@pytest.fixture
+def configured(project, tmp_path):
+    """The shipped catalog and parameters, with `data` in a temporary folder."""
+    base = tmp_path / "conf" / "base"
+    base.mkdir(parents=True)
+    for name in ("catalog_prediction.yml", "parameters_prediction.yml"):
+        shutil.copy(project / "conf" / "base" / name, base / name)
+    (base / "globals.yml").write_text(yaml.safe_dump({"data": str(tmp_path / "data")}))
+    return OmegaConfigLoader(conf_source=str(tmp_path / "conf"), base_env="base", default_run_env="base")
+
+
+@pytest.fixture
+def run(configured):
+    """Run one of the pipelines with changed parameters; returns its catalog."""
+
+    def run(pipeline, **changes):
+        catalog = DataCatalog.from_config(configured["catalog"])
+        name, settings = ("predict", PredictSettings) if pipeline is prediction else ("export", ExportSettings)
+        catalog[f"params:{name}"] = settings.model_validate(configured["parameters"][name] | changes)
+        SequentialRunner().run(pipeline.create_pipeline(), catalog)
+        return catalog
+
+    return run

@@ -2,16 +2,11 @@
 
 import json
 import logging
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from kedro.config import OmegaConfigLoader
-from kedro.io import DataCatalog
-from kedro.runner import SequentialRunner
 
 from unichest_kedro.cli import user_error
 from unichest_kedro.datasets.model_folder import ModelFolderDataset
@@ -19,31 +14,6 @@ from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.pipelines import export, prediction
 from unichest_kedro.prediction.settings import ExportSettings, PredictSettings
 from unichest_kedro.prediction.table import PredictedFilms, Predictions
-
-
-@pytest.fixture
-def configured(project, tmp_path):
-    """The shipped catalog and parameters, with `data` in a temporary folder."""
-    base = tmp_path / "conf" / "base"
-    base.mkdir(parents=True)
-    for name in ("catalog_prediction.yml", "parameters_prediction.yml"):
-        shutil.copy(project / "conf" / "base" / name, base / name)
-    (base / "globals.yml").write_text(yaml.safe_dump({"data": str(tmp_path / "data")}))
-    return OmegaConfigLoader(conf_source=str(tmp_path / "conf"), base_env="base", default_run_env="base")
-
-
-@pytest.fixture
-def run(configured):
-    """Run one of the pipelines with changed parameters; returns its catalog."""
-
-    def run(pipeline, **changes):
-        catalog = DataCatalog.from_config(configured["catalog"])
-        name, settings = ("predict", PredictSettings) if pipeline is prediction else ("export", ExportSettings)
-        catalog[f"params:{name}"] = settings.model_validate(configured["parameters"][name] | changes)
-        SequentialRunner().run(pipeline.create_pipeline(), catalog)
-        return catalog
-
-    return run
 
 
 def test_shipped_parameters_are_the_defaults(configured):

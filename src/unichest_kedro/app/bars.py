@@ -40,14 +40,16 @@ class Bar(NamedTuple):
 
 
 def bars_of(table: pd.DataFrame, calibrations: Calibrations | None) -> list[Bar]:
-    """Bars of one answered film, highest first, equals in the order of the table.
+    """Bars of one answered film, highest first, equals in the order of the table; uncalibrated ones below the others.
+
+    A calibrated probability and a bare score are not to be compared, so they are not ranked among each other.
 
     Args:
         table: Rows of schema `Predictions`, of one film.
         calibrations: Those that the table was made with; a threshold goes through the same curve as the answers.
     """
     bars = [_bar(row, calibrations) for row in table.to_dict("records")]
-    return sorted(bars, key=lambda bar: -bar.value)
+    return sorted(bars, key=lambda bar: (not bar.calibrated, -bar.value))
 
 
 def first_choice(bars: Sequence[Bar], former: str = "") -> str:

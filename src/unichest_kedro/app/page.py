@@ -217,7 +217,9 @@ class Page:
         self.rows = {}
         self.bars.clear()
         with self.bars:
-            for bar in bars:
+            for number, bar in enumerate(bars):
+                if number and bars[number - 1].calibrated and not bar.calibrated:
+                    text("p", "Not calibrated: scores, which are no percentages", "scores soft")
                 self.rows[bar.finding] = self._bar(bar)
         weights = experts_line(table)
         self.experts.text = f"Weights of the experts for this film: {weights}" if weights else ""

@@ -18,6 +18,7 @@ from unichest_kedro.models.device import pick_device
 from unichest_kedro.models.unichest import UniChest
 from unichest_kedro.prediction.answers import Answered, Seen, answer
 from unichest_kedro.prediction.film_check import FilmCheck
+from unichest_kedro.prediction.folders import others_beside
 from unichest_kedro.prediction.in_memory import folder_calibrations
 from unichest_kedro.prediction.pictures import LARGEST, as_uri, heat_maps, shrunk
 from unichest_kedro.prediction.questions import Questions, ask
@@ -78,6 +79,9 @@ class Viewer:
         """What a reader must know of the model and its numbers, a sentence or two a line."""
         facts = self.model.facts
         lines = [f"Model: {self.model.folder}. Trained on: {facts.get('Trained on') or 'not said in its folder'}."]
+        if facts.get("Imported from"):
+            networks = f" It answers with {facts['Answers with']}." if facts.get("Answers with") else ""
+            lines.append(f"Imported from {facts['Imported from']}.{networks}")
         if facts.get("phantoms"):
             lines.append("It was trained on phantoms: its answers about real films mean nothing.")
         if facts.get("findings_asked") is None:
@@ -148,7 +152,8 @@ def load_viewer(settings: AppSettings) -> Viewer:
     if settings.model is None and not (OWN_MODEL / "config.json").is_file():
         raise MissingArtefact(
             f"there is no trained model in {OWN_MODEL} yet: make one with `make demo` or `kedro run "
-            "--pipeline=pretrain`, or name a model folder: `MODEL=/folder make app`, or --model /folder."
+            "--pipeline=pretrain`, or name a model folder, such as an imported checkpoint's: `MODEL=/folder make app`, "
+            f"or --model /folder.{others_beside(OWN_MODEL)}"
         )
     folder = OWN_MODEL if settings.model is None else settings.model.expanduser()
     return Viewer(UniChest.from_pretrained(folder).to(pick_device(settings.device)))

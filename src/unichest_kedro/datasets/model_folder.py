@@ -1,5 +1,6 @@
 """A catalog entry for a trained model: the folder that `UniChest.from_pretrained` reads."""
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from unichest_kedro.datasets.atomic import replacing_folder
 from unichest_kedro.errors import MissingArtefact
 from unichest_kedro.models.folder_encoder import TEXT_ENCODER
 from unichest_kedro.models.unichest import UniChest
+
+logger = logging.getLogger(__name__)
 
 
 class ModelFolderDataset(AbstractDataset[UniChest, UniChest]):
@@ -52,6 +55,7 @@ class ModelFolderDataset(AbstractDataset[UniChest, UniChest]):
             data.save_pretrained(folder)
             if self._text_encoder is not None and self._text_encoder.is_dir():
                 shutil.copytree(self._text_encoder, folder / TEXT_ENCODER)
+        logger.info("Model folder: %s", self._filepath)
 
     def _exists(self) -> bool:
         return (self._filepath / "model.safetensors").is_file()

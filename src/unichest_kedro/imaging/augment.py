@@ -1,4 +1,4 @@
-"""Augmentation of training films (METHOD.md section 4), and the resizing of films for evaluation.
+"""Augmentation of training films (docs/method.md, section 4), and the resizing of films for evaluation.
 
 Two halves: per film on the CPU while loading (crop, flip; NumPy and Pillow, 8-bit), and per batch on the
 training device (everything else). Both are a function of the generator they are given.

@@ -1,4 +1,4 @@
-"""Fourier amplitude mixing (METHOD.md sections 3 and 4)."""
+"""Fourier amplitude mixing (docs/method.md, section 4)."""
 
 import torch
 

@@ -49,7 +49,7 @@ def is_safe_channels_last(backbone: nn.Module) -> bool:
 
 
 class ImageEncoder(nn.Module):
-    """Backbone feature map to patches: per patch Linear(C,C) - ReLU - Linear(C,D) (METHOD.md, section 2).
+    """Backbone feature map to patches: per patch Linear(C,C) - ReLU - Linear(C,D) (docs/method.md, section 2).
 
     Args:
         backbone: Name of a timm model (convolutional or transformer).

@@ -1,4 +1,4 @@
-"""The three losses of METHOD.md, section 3, without loops."""
+"""The three losses of docs/method.md, section 3, without loops."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Mixture of query networks: a main network, K experts and a gate (METHOD.md, section 2)."""
+"""Mixture of query networks: a main network, K experts and a gate (docs/method.md, section 2)."""
 
 from typing import Literal, NamedTuple, Self
 

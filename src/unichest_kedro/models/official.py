@@ -1,4 +1,4 @@
-"""Reads checkpoints as the published UniChest code writes them (METHOD.md, section 7), each section alone too.
+"""Reads checkpoints as the published UniChest code writes them (docs/method.md, section 7), each section alone too.
 
 The file is unpickled with torch's safe loader, which builds tensors and plain values and executes nothing. Sizes
 are read from the tensors; then every tensor must have its place here, or stand on `IGNORED`. Whatever is missing,
@@ -7,16 +7,17 @@ left over or of another shape is named, everything in one message.
 
 import argparse
 import logging
+import math
 import pickle
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from unichest_kedro.errors import CheckpointError
@@ -43,6 +44,21 @@ PAPER_HEADS = 4
 PAPER_LAM = (1.0, 0.4)
 PAPER_IMAGE_SIZE = 512
 PAPER_SOURCES = ("mimic_cxr", "chestxray14", "chexpert", "vindr_cxr")
+PAPER_FINDINGS = (
+    *("normal", "pleural effusion", "opacity", "pneumothorax", "edema", "atelectasis", "tube", "consolidation"),
+    *("enlarged cardiomediastinum", "tip", "pneumonia", "line", "cardiomegaly", "fracture", "calcification", "device"),
+    *("engorgement", "nodule", "wire", "pacemaker", "pleural thicken", "marking", "scar", "hyperinflate", "blunt"),
+    *("collapse", "emphysema", "aerate", "mass", "infiltration", "obscure", "deformity", "hernia", "drainage"),
+    *("distention", "shift", "stent", "lesion", "hardware", "dilation", "aspiration"),
+    *("fibrosis", "No Finding", "Pleural Other", "Support Devices", "Aortic enlargement", "Clavicle fracture"),
+    *("Enlarged PA", "ILD", "Lung cavity", "Lung cyst", "Mediastinal shift", "Nodule/Mass", "Pulmonary fibrosis"),
+    *("Rib fracture", "Other lesion", "COPD", "Lung tumor", "Tuberculosis", "Other diseases"),
+)
+"""What the published training asks, in these very words and in this order."""
+
+MIMIC_FINDINGS = PAPER_FINDINGS[: PAPER_FINDINGS.index("aspiration") + 1]
+"""What it asks where it trains a network without experts, which it does on MIMIC-CXR alone."""
+
 SMALLEST_IMAGE = 32
 MOST_LISTED = 8
 BERT_HEAD = 64
@@ -51,7 +67,12 @@ BERT_HEAD = 64
 STAGES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 """Names that timm has for the numbered parts of `res_features` which hold weights."""
 
+NO_EXPERTS = "it has no experts"
+UNTRAINED = "its experts were never trained"
+"""Why a checkpoint's experts are left out of its answer."""
+
 _COUNTER = "num_batches_tracked"
+_OF_EXPERTS = r"(decoderV1_\d+|mlp_head_\d+|gate_head|cl_head)\."
 _RESNETS = {
     (False, (2, 2, 2, 2), 1, 64): "resnet18",
     (False, (3, 4, 6, 3), 1, 64): "resnet34",
@@ -80,8 +101,10 @@ class OfficialSettings(BaseModel):
         lam: Weights of the fine and the global attention; None for the checkpoint's `config`, or (1.0, 0.4).
         image_size: Side of the square images; None for the checkpoint's `config`, or 512.
         dropout: For training on; it plays no part in evaluation.
-        main_ratio: Weight of the main network's probabilities: Divide 0.5, Conquer 1.
-        expert_ratio: Weight of the experts' probabilities: Divide 0.5, Conquer 0.
+        main_ratio: Weight of the main network's probabilities: Divide 0.5, Conquer 1. None for what the checkpoint's
+            experts are: 1 where there are none or they were never trained, else 0.5.
+        expert_ratio: Weight of the experts' probabilities: Divide 0.5, Conquer 0. None as above: 0 or 0.5.
+        findings_asked: What it was asked in training, in these words; None for what the published code asks.
         trained_on: Keys of the sources it was trained on; all others are zero-shot for it.
         max_tokens: Longest text in tokens.
         batch_size: Texts embedded at once.
@@ -97,22 +120,36 @@ class OfficialSettings(BaseModel):
     lam: tuple[float, float] | None = None
     image_size: int | None = Field(default=None, ge=SMALLEST_IMAGE)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    main_ratio: float = Field(default=0.5, ge=0, le=1)
-    expert_ratio: float = Field(default=0.5, ge=0, le=1)
+    main_ratio: float | None = Field(default=None, ge=0, le=1)
+    expert_ratio: float | None = Field(default=None, ge=0, le=1)
+    findings_asked: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
     trained_on: tuple[str, ...] = PAPER_SOURCES
     max_tokens: int = Field(default=256, ge=8)
     batch_size: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _ratios_mix(self) -> Self:
+        if (self.main_ratio is None) != (self.expert_ratio is None):
+            raise ValueError("give main_ratio and expert_ratio, or neither: Divide 0.5 and 0.5, Conquer 1 and 0")
+        if self.main_ratio is not None and not math.isclose(self.main_ratio + self.expert_ratio, 1):
+            raise ValueError(
+                f"main_ratio {self.main_ratio:g} and expert_ratio {self.expert_ratio:g} must have the sum 1, or "
+                "answers are no probabilities: Divide 0.5 and 0.5, Conquer 1 and 0"
+            )
+        return self
 
 
 class Reading(NamedTuple):
     """One section, read: `sizes` by argument name, `state` by this project's names (float32), `problems` in words.
 
-    With problems, sizes and state may be incomplete.
+    With problems, sizes and state may be incomplete. `without` says of the section `model` why its experts are to be
+    left out of the answer ("" where they are not): there are none, or they were never trained.
     """
 
     sizes: dict[str, Any]
     state: dict[str, Tensor]
     problems: list[str]
+    without: str = ""
 
 
 class _Place(NamedTuple):
@@ -265,6 +302,8 @@ def load_image_encoder(encoder: nn.Module, reading: Reading) -> None:
 
 def _read_model(tensors: Mapping[str, Any]) -> Reading:
     """Section `model`: the main network, its experts, the shared LayerNorm, gate and gate embedding."""
+    if not any(re.match(_OF_EXPERTS, name) for name in tensors):
+        return _read_main_alone(tensors)
     try:
         sizes = {
             "width": _size(tensors, r"decoderV1[_\d]*\.layers\.\d+\.norm\d\.weight", 0),
@@ -278,10 +317,44 @@ def _read_model(tensors: Mapping[str, Any]) -> Reading:
     places = list(_model_places(**sizes))
     state, problems = _fit("model", tensors, places)
     problems += _differing_norms(tensors, sizes["experts"])
-    return Reading(sizes, state, problems)
+    return Reading(sizes, state, problems, UNTRAINED if _experts_are_as_made(state) else "")
+
+
+def _read_main_alone(tensors: Mapping[str, Any]) -> Reading:
+    """Section `model` of the published network without experts: one stands in for them, a copy of the main network.
+
+    So its answer is the main network's, whatever the ratios.
+    """
+    try:
+        sizes = {
+            "width": _size(tensors, r"decoderV1\.layers\.\d+\.norm\d\.weight", 0),
+            "layers": _count(tensors, r"decoderV1\.layers\.(\d+)\.", first=0),
+            "feedforward": _size(tensors, r"decoderV1\.layers\.\d+\.linear1\.weight", 0),
+        }
+    except _UnrecognisedError as error:
+        return Reading({}, {}, [str(error)])
+    state, problems = _fit("model", tensors, list(_network_places(experts=0, **sizes)))
+    problems += _differing_norms(tensors, 0)
+    copy = {name.replace("main.", "experts.0.", 1): value for name, value in state.items() if name.startswith("main.")}
+    gates = {"gate": (1, sizes["width"]), "gate_embedding": (1, 1)}
+    zeros = {f"{name}.weight": torch.zeros(shape) for name, shape in gates.items()}
+    zeros |= {f"{name}.bias": torch.zeros(shape[0]) for name, shape in gates.items()}
+    return Reading(sizes | {"experts": 1, "gate_embedding": 1}, state | copy | zeros, problems, NO_EXPERTS)
+
+
+def _experts_are_as_made(state: Mapping[str, Tensor]) -> bool:
+    """Whether all LayerNorms within the experts are the identity, which the first step of training changes."""
+    norms = {name: value for name, value in state.items() if re.fullmatch(r"experts\..+\.norm\d\.(weight|bias)", name)}
+    return bool(norms) and all(bool((value == name.endswith("weight")).all()) for name, value in norms.items())
 
 
 def _model_places(width: int, layers: int, feedforward: int, experts: int, gate_embedding: int) -> Iterator[_Place]:
+    yield from _network_places(width, layers, feedforward, experts)
+    yield from _linear("gate_head.0", "gate", experts, width)
+    yield from _linear("cl_head.0", "gate_embedding", gate_embedding, experts)
+
+
+def _network_places(width: int, layers: int, feedforward: int, experts: int) -> Iterator[_Place]:
     yield _Place("decoder_norm.weight", "norm.weight", (width,))
     yield _Place("decoder_norm.bias", "norm.bias", (width,))
     networks = {"": "main"} | {f"_{k + 1}": f"experts.{k}" for k in range(experts)}
@@ -291,8 +364,6 @@ def _model_places(width: int, layers: int, feedforward: int, experts: int, gate_
                 place = f"layers.{layer}.{name}"
                 yield _Place(f"decoderV1{suffix}.{place}", f"{network}.{place}", shape)
         yield from _linear(f"mlp_head{suffix}.0", f"{network}.head", 1, width)
-    yield from _linear("gate_head.0", "gate", experts, width)
-    yield from _linear("cl_head.0", "gate_embedding", gate_embedding, experts)
 
 
 def _layer_shapes(width: int, feedforward: int) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -339,6 +339,28 @@ def build_text_encoder(
     return encoder
 
 
+def check_text_encoder(settings: TextEncoderSettings, model_width: int) -> None:
+    """Check in a moment, before there is any text, that the encoder can be found and fits the model.
+
+    Args:
+        settings: which encoder.
+        model_width: D of the model that the embeddings are for.
+
+    Raises:
+        SettingsError: there is no such folder or cached model, it is one that writes text, or it has another width.
+    """
+    if settings.name is None:
+        _check_width("the embedded text encoder", settings.width, model_width)
+        return
+    name = _checked_name(settings.name, settings.allow_download)
+    try:
+        config = AutoConfig.from_pretrained(name, local_files_only=not settings.allow_download)
+    except _LOAD_ERRORS as error:
+        raise SettingsError(_load_message(name, settings.allow_download, error)) from error
+    _check_kind(name, config)
+    _check_width(f"text encoder '{settings.name}'", config.hidden_size, model_width)
+
+
 def build_embedded_text_encoder(
     synonyms: Mapping[str, Sequence[str]],
     prompts: Mapping[str, str],

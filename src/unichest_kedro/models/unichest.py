@@ -126,7 +126,7 @@ class UniChest(
     model_card_template=CARD_TEMPLATE,
     coders={ModelSettings: (_encode_settings, ModelSettings.model_validate)},
 ):
-    """UniChest (METHOD.md, section 2), with the text embeddings of the findings it knows.
+    """UniChest (docs/method.md, section 2), with the text embeddings of the findings it knows.
 
     Args:
         settings: Shape of the model.
@@ -316,15 +316,18 @@ class UniChest(
         """Loads a model folder, or one from the Hugging Face hub, in evaluation mode. No code is executed.
 
         Args:
-            folder_or_id: Folder, or a hub id such as `user/model`. A `Path` is always a folder.
+            folder_or_id: Folder, or a hub id such as `user/model`. A `Path`, or a text of more parts, is a folder.
             options: Options of `PyTorchModelHubMixin.from_pretrained`, such as `revision` or `cache_dir`.
 
         Raises:
             MissingArtefact: the folder or one of its files is not there, or does not fit the settings in it.
         """
         folder = Path(folder_or_id)
-        if not folder.is_dir() and (isinstance(folder_or_id, Path) or folder.is_absolute()):
-            raise MissingArtefact(f"{folder}: there is no model folder here; train a model or correct the path")
+        is_no_id = isinstance(folder_or_id, Path) or folder.is_absolute() or len(folder.parts) > 2
+        if not folder.is_dir() and is_no_id:
+            raise MissingArtefact(
+                f"{folder}: there is no model folder here; train or import a model, or correct the path"
+            )
         if folder.is_dir() and not (folder / "config.json").is_file():
             raise MissingArtefact(f"{folder}: config.json is missing, so this is not a model folder")
         return super().from_pretrained(folder_or_id, **options)
@@ -340,10 +343,10 @@ class UniChest(
         dropout: float = 0.1,
         lam: tuple[float, float] | None = None,
         image_size: int | None = None,
-        main_ratio: float = 0.5,
-        expert_ratio: float = 0.5,
+        main_ratio: float | None = None,
+        expert_ratio: float | None = None,
     ) -> Self:
-        """Reads a checkpoint of the published code (METHOD.md, section 7), in evaluation mode.
+        """Reads a checkpoint of the published code (docs/method.md, section 7), in evaluation mode.
 
         Nothing in the file is executed; sizes are read from its tensors. Optimiser and schedule are left out. The
         text encoder is checked where it is there, and loaded by `official_text.official_text_encoder`: it needs a
@@ -357,8 +360,9 @@ class UniChest(
             dropout: For training on.
             lam: Weights of the fine and the global attention; None for the checkpoint's `config`, or (1.0, 0.4).
             image_size: Side of the images in pixels; None for the checkpoint's `config`, or 512.
-            main_ratio: Weight of the main network: Divide and evaluation 0.5, Conquer 1.
-            expert_ratio: Weight of the experts: Divide and evaluation 0.5, Conquer 0.
+            main_ratio: Weight of the main network: Divide and evaluation 0.5, Conquer 1. None for Conquer's where the
+                checkpoint has no experts or they were never trained, else for Divide's.
+            expert_ratio: Weight of the experts: Divide and evaluation 0.5, Conquer 0. None as above.
 
         Raises:
             CheckpointError: the file cannot be read safely, or is not as published; every problem is named.
@@ -383,7 +387,8 @@ class UniChest(
             model = cls(settings=settings, findings=tuple(findings), finding_embeddings=finding_embeddings)
         model.mixture.load_state_dict(query_networks.state)
         load_image_encoder(model.image_encoder, images)
-        model.set_ratios(main_ratio, expert_ratio)
+        main, experts = (1.0, 0.0) if query_networks.without else (0.5, 0.5)
+        model.set_ratios(main if main_ratio is None else main_ratio, experts if expert_ratio is None else expert_ratio)
         return model.eval()
 
     def generate_model_card(self, *args: Any, **options: Any) -> ModelCard:

@@ -4,6 +4,7 @@ At strength 0 (or switched off) every source looks and labels like every other; 
 values of its own profile; in between they are mixed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +30,14 @@ class Difference(BaseModel):
     def _short_form(cls, value: Any) -> Any:
         if isinstance(value, bool):
             return {"on": value}
-        return {"strength": value} if isinstance(value, int | float) else value
+        if isinstance(value, int | float):
+            return {"strength": value}
+        if not isinstance(value, Mapping | cls):
+            raise ValueError(
+                f"{value!r} is no difference; allowed are a strength from 0 to 1, true, false, or a mapping of `on` "
+                "and `strength`"
+            )
+        return value
 
     @property
     def amount(self) -> float:

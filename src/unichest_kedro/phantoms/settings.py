@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unichest_kedro.errors import SettingsError
+from unichest_kedro.parameter_mistakes import find_mistakes, in_one_message
 from unichest_kedro.phantoms.differences import Differences
 from unichest_kedro.sources.base import TRAINED_ON
 
@@ -48,15 +49,12 @@ class PhantomSettings(BaseModel):
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:
-        """Build the settings from a parameters file.
+        """Build the settings from the `phantoms:` of globals.yml.
 
         Raises:
-            SettingsError: A field is unknown or out of range; names the field, the value and what is allowed.
+            SettingsError: a field is unknown or out of range; names the field, the value and what is allowed.
         """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
-            )
-            raise SettingsError(f"Settings of the phantoms: {faults}.") from None
+        mistakes = find_mistakes({"phantoms": values}, {"phantoms": cls}, lambda name: "")
+        if mistakes:
+            raise SettingsError(in_one_message(mistakes, "conf/base/globals.yml explains every setting."))
+        return cls.model_validate(values)

@@ -116,6 +116,7 @@ def largest_difference(model: UniChest, content: bytes) -> float:
 
 def describe_questions(model: UniChest, questions: Questions) -> dict[str, Any]:
     """What the ONNX model is asked with, as JSON has it: findings with their embeddings, and how films are prepared."""
+    unused = "" if float(model.ratios[1]) > 0 else "; this model's answers do not use them"
     return {
         "inputs": {
             "images": f"uint8 (batch, 1, {model.settings.image_size}, {model.settings.image_size}), 0 black, 255 white",
@@ -123,7 +124,7 @@ def describe_questions(model: UniChest, questions: Questions) -> dict[str, Any]:
         },
         "outputs": {
             "probabilities": "float32 (batch, findings), 0 to 1",
-            "gate": f"float32 (batch, {model.settings.experts}), weights of the experts, sum one",
+            "gate": f"float32 (batch, {model.settings.experts}), weights of the experts, sum one{unused}",
         },
         "preparation": f"shorter side to {stored_size(model)} pixels (Lanczos), then to a square (bicubic)",
         "model": model.fingerprint(),

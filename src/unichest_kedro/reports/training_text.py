@@ -1,4 +1,4 @@
-"""The text beside an image in training (METHOD.md, section 4), and the table of distinct texts."""
+"""The text beside an image in training (docs/method.md, section 4), and the table of distinct texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

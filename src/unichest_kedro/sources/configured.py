@@ -16,22 +16,11 @@ OPTIONS: dict[str, type[SourceOptions]] = {"mimic_cxr": MimicOptions}
 """The known sources that have options."""
 
 RESERVED = (
-    "auroc",
-    "conquer",
-    "continued",
-    "coverage",
-    "films",
-    "gates",
-    "leakage",
-    "mean",
-    "official",
-    "prompt",
-    "report",
-    "reports",
-    "roc",
-    "source",
-    "text",
-    "training",
+    *("ablation", "auroc", "benchmark", "box", "boxes", "calibration", "conquer", "continued"),
+    *("coverage", "data", "example", "examples", "expert", "experts", "extractor", "films", "findings"),
+    *("forest", "gate", "gates", "judged", "leakage", "leaked", "localisation", "mean", "model"),
+    *("official", "onnx", "other", "precision", "predicted", "prediction", "predictions", "prompt"),
+    *("report", "reports", "roc", "source", "subgroups", "test", "text", "trained", "training"),
     "unichest",
 )
 """Words with which the names of shared artefacts begin: a source called so could not be told from them."""

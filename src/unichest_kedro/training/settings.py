@@ -18,7 +18,7 @@ class _Settings(BaseModel):
 
 
 class OptimiserSettings(_Settings):
-    """AdamW and its learning rate: linear warm-up, then cosine down to the minimum (METHOD.md, section 5).
+    """AdamW and its learning rate: linear warm-up, then cosine down to the minimum (docs/method.md, section 5).
 
     `warmup_fraction` is the part of all steps that warms up. `weight_decay` spares biases and 1-d parameters.
     """

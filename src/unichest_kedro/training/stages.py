@@ -1,4 +1,4 @@
-"""Conquer, Conquer continued, and Divide (METHOD.md, sections 1 to 3)."""
+"""Conquer, Conquer continued, and Divide (docs/method.md, sections 1 to 3)."""
 
 import copy
 from dataclasses import replace

@@ -12,6 +12,7 @@ from unichest_kedro.evaluation.benchmarks import Benchmarks, queries_of
 from unichest_kedro.evaluation.calibrating import CalibrationSettings, fit_calibrations
 from unichest_kedro.evaluation.calibration import Calibrations
 from unichest_kedro.evaluation.experts import has_experts, no_answers, score_with_experts
+from unichest_kedro.evaluation.leaks import without_tested
 from unichest_kedro.evaluation.other_models import OtherModels
 from unichest_kedro.evaluation.scoring import marked, score
 from unichest_kedro.evaluation.settings import EvaluationSettings
@@ -103,6 +104,7 @@ def score_other_models(
     scores = [Scores.empty()]
     for title, one in other_models.folders.items():
         model = UniChest.from_pretrained(one.folder.expanduser())
+        _warn_of_small_films(title, model, by_source(tables, "images"))
         told = model.facts.get("trained_on") if one.trained_on is None else one.trained_on
         if told is None:
             raise UniChestError(
@@ -112,6 +114,19 @@ def score_other_models(
         of_model, _ = score_films(model, title, examples, asked, leaked_films, settings, list(told), tables)
         scores.append(marked(of_model, told, leaked_films))
     return pd.concat(scores, ignore_index=True)
+
+
+def _warn_of_small_films(title: str, model: UniChest, stores: Mapping[str, Any]) -> None:
+    """A model of large films is judged unfairly on films that were stored smaller and are enlarged for it."""
+    stored = min((getattr(store, "image_size", model.settings.image_size) for store in stores.values()), default=0)
+    if 0 < stored < model.settings.image_size:
+        logger.warning(
+            "%s: this model takes films of %d px, those in the image store have %d and are enlarged for it: its "
+            "results say little about it. Store them larger (imaging.image_size).",
+            title,
+            model.settings.image_size,
+            stored,
+        )
 
 
 def score_films(
@@ -146,6 +161,7 @@ def calibrate(
     model: UniChest,
     examples: pd.DataFrame,
     leaked_films: pd.DataFrame,
+    leakage_pairs: pd.DataFrame,
     evaluation: EvaluationSettings,
     settings: CalibrationSettings,
     train_on: Sequence[str],
@@ -153,8 +169,9 @@ def calibrate(
 ) -> tuple[Calibrations, pd.DataFrame]:
     """Fit the calibration that the model folder carries, on validation films of the sources trained on.
 
-    They are asked all that was asked in training at once, as prediction asks; a benchmark asks less, and an answer
-    depends on what is asked beside it.
+    Films that another source tests on are left out, so that the calibration can be judged there. The others are asked
+    all that was asked in training at once, as prediction asks; a benchmark asks less, and an answer depends on what is
+    asked beside it.
 
     Returns:
         The calibrations, and the table `CalibrationTable`.
@@ -173,7 +190,7 @@ def calibrate(
     asked = {source: {finding: finding for finding in taught} for source in trained}
     title = f"{MODELS['unichest']} to calibrate it"
     how = _pass(model, title, films, asked, leaked_films, evaluation, train_on, tables | full)
-    return fit_calibrations(score(**how)[0], settings)
+    return fit_calibrations(without_tested(score(**how)[0], leakage_pairs), settings)
 
 
 def _pass(

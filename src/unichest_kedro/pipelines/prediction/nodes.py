@@ -8,6 +8,7 @@ import pandas as pd
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.models.device import pick_device
 from unichest_kedro.models.unichest import UniChest
+from unichest_kedro.prediction.folders import others_beside
 from unichest_kedro.prediction.in_memory import folder_calibrations
 from unichest_kedro.prediction.inputs import list_films
 from unichest_kedro.prediction.pictures import draw_pictures
@@ -58,7 +59,8 @@ def load_model(named: Path | None, own: Path) -> UniChest:
     folder = own if named is None else named.expanduser()
     if named is None and not (own / "config.json").is_file():
         raise MissingArtefact(
-            f"there is no trained model in {own} yet: run `kedro run --pipeline=pretrain`, or name a model folder with "
-            "--params=predict.model=/folder (export.model for the export)."
+            f"there is no trained model in {own} yet: run `kedro run --pipeline=pretrain`, or name a model folder, "
+            "such as an imported checkpoint's, with --params=predict.model=/folder (export.model for the export)."
+            f"{others_beside(own)}"
         )
     return UniChest.from_pretrained(folder)
