@@ -10,6 +10,7 @@ from unichest_kedro.ablations.figures import difference_figure, is_beyond_noise
 from unichest_kedro.ablations.page import differences_table, markdown, paper_table
 from unichest_kedro.ablations.settings import AblationSettings
 from unichest_kedro.errors import UniChestError
+from unichest_kedro.pipelines.ablation.nodes import measure_variants
 from unichest_kedro.schemas import AblationDifferences, AblationGates, AblationScores, AblationTable
 
 SOURCES = ("a", "b")
@@ -106,6 +107,16 @@ def test_one_line_for_all_costs_f1_and_calibration_where_sources_draw_it_elsewhe
     assert apart[2] > alike[2] + 0.02
 
 
+def test_validation_films_that_training_has_seen_choose_no_line():
+    scores = make_scores(0.3, 1)
+    seen = (scores["split"] == "val") & scores["image_id"].isin([f"val{i}" for i in range(0, 60, 2)])
+    turned = scores.assign(score=scores["score"].mask(seen, 1 - scores["score"]), leaked=scores["leaked"] | seen)
+    marked = measures.measure(turned, SOURCES, 5, 0)["a"]
+    without = measures.measure(turned[~seen], SOURCES, 5, 0)["a"]
+    np.testing.assert_array_equal(marked.thresholds, without.thresholds)
+    np.testing.assert_array_equal(marked.values, without.values)
+
+
 def test_no_test_film_is_an_error():
     with pytest.raises(UniChestError, match="no test film to judge by"):
         measures.measure(make_scores(0.3, 1).query("split == 'val'"), SOURCES, 5, 0)
@@ -183,6 +194,21 @@ def test_how_sharp_a_gate_is_and_what_it_knows():
     slow = np.mean([sum(p * np.log2(p / 0.5) for p in row) for row in means])
     assert row["mutual_information"] == pytest.approx(slow)
     assert row["possible"] == 1
+
+
+def test_variants_without_experts_have_no_gate(tmp_path):
+    """As with `only: [conquer]`: nothing is said of gates, and the other tables are there."""
+    folder = tmp_path / "conquer" / "seed_1"
+    folder.mkdir(parents=True)
+    make_scores(0.3, 1).to_parquet(folder / "scores.parquet")
+    pd.DataFrame(columns=["source", "split", "image_id", "expert_1"]).to_parquet(folder / "gates.parquet")
+    run = {"variant": "conquer", "title": "Conquer", "seed": 1, "sources": "a, b", "uses_experts": False}
+    settings = AblationSettings(seeds=(1,), only=("conquer",), variants=VARIANTS, resamples=5)
+    labels = {f"{source}_labels": pd.DataFrame() for source in SOURCES}
+    scores, table, differences, gates = measure_variants(pd.DataFrame([run]), tmp_path, settings, SOURCES, **labels)
+    assert AblationGates.validate(gates).empty and AblationDifferences.validate(differences).empty
+    AblationScores.validate(scores)
+    assert "Conquer" in markdown(paper_table(AblationTable.validate(table), gates, SOURCES))
 
 
 def test_tables_and_figure_show_every_variant(results):

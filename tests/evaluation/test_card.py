@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
@@ -49,6 +50,33 @@ def test_the_head_is_what_the_hub_reads(content):
     assert told["phantoms-of-mimic_cxr"].metric_value == pytest.approx(area[(WHOLE, "mimic_cxr")], abs=1e-4)
     assert told["phantoms-of-vindr_cxr"].task_name.endswith("zero-shot")
     assert "phantoms" in data.tags
+
+
+def test_the_head_keeps_two_benchmarks_of_one_source_apart(content):
+    """As CheXpert and its five findings of the competition; each with the split that it judges."""
+    results = content.results
+    twice = results.headline[results.headline["benchmark"] == "mimic_cxr"].assign(benchmark="mimic_2", auroc=0.25)
+    of_table = results.benchmark_table[results.benchmark_table["benchmark"] == "mimic_cxr"]
+    of_table = of_table.assign(benchmark="mimic_2", title="Two of MIMIC-CXR", split="val")
+    results = dataclasses.replace(
+        results,
+        headline=pd.concat([results.headline, twice], ignore_index=True),
+        benchmark_table=pd.concat([results.benchmark_table, of_table], ignore_index=True),
+    )
+    told = ModelCard(render_card(dataclasses.replace(content, results=results))).data.eval_results
+    shown = {(one.dataset_name, one.dataset_split): one.metric_value for one in told}
+    area = content.results.headline.set_index(["model", "benchmark"])["auroc"]
+    assert len(told) == 3 and shown["Two of MIMIC-CXR (phantoms)", "val"] == 0.25
+    assert shown["MIMIC_CXR (phantoms)", "test"] == pytest.approx(area[(WHOLE, "mimic_cxr")], abs=1e-4)
+
+
+def test_a_mean_says_which_benchmarks_it_lacks(content):
+    headline = content.results.headline
+    lacking = (headline["model"] == "Conquer") & (headline["benchmark"] == "mean")
+    headline = headline.assign(left_out=headline["left_out"].mask(lacking, "mimic_cxr"))
+    results = dataclasses.replace(content.results, headline=headline)
+    assert render_card(dataclasses.replace(content, results=results)).count("] without MIMIC_CXR |") == 1
+    assert "without MIMIC_CXR" not in render_card(content)
 
 
 def test_real_films_are_not_called_phantoms(content):

@@ -55,6 +55,8 @@ from unichest_kedro.schemas import (
 )
 from unichest_kedro.vocabulary import Vocabulary
 
+from .conftest import make_leakage_pairs
+
 KNOWN = ("pleural effusion", "cardiomegaly")
 TAUGHT = (*KNOWN, "edema")
 SIDE = 40
@@ -78,6 +80,7 @@ LEAKED = pd.DataFrame(
     ],
     columns=["source", "image_id", "split", "seen_in", "reason"],
 )
+NO_PAIRS = make_leakage_pairs().iloc[:0]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +213,9 @@ def test_calibration_reaches_predictions(models, world, tmp_path):
     examples, tables = world
     unichest = models["unichest"]
     films = of_kinds(tables, "images", "labels")
-    fitted, table = calibrate(unichest, examples, LEAKED, EVALUATION, CalibrationSettings(fewest_films=2), [], **films)
+    fitted, table = calibrate(
+        unichest, examples, LEAKED, NO_PAIRS, EVALUATION, CalibrationSettings(fewest_films=2), [], **films
+    )
     CalibrationTable.validate(table)
     rows = table.set_index("finding")
     assert list(rows.index) == list(TAUGHT) and set(fitted.findings) == set(KNOWN)
@@ -240,7 +245,7 @@ def test_calibration_is_fitted_to_what_prediction_answers(models, world):
     """All that was taught is asked at once, as prediction asks: the threshold is one of its answers."""
     examples, tables = world
     films = of_kinds(tables, "images", "labels")
-    _, table = calibrate(models["unichest"], examples, LEAKED, EVALUATION, CalibrationSettings(), [], **films)
+    _, table = calibrate(models["unichest"], examples, LEAKED, NO_PAIRS, EVALUATION, CalibrationSettings(), [], **films)
     threshold = table.set_index("finding").loc["cardiomegaly", "threshold"]
     paths = [tables["chestxray14_root"].root / f"chestxray14_{k}.png" for k in range(6, 18)]
     answers = models["unichest"].predict(paths, answer_anyway=True, precision="float32")
@@ -248,11 +253,24 @@ def test_calibration_is_fitted_to_what_prediction_answers(models, world):
     assert np.abs(said - threshold).min() < 1e-5
 
 
+def test_a_film_that_another_source_tests_on_is_not_calibrated_with(models, world):
+    examples, tables = world
+    films = of_kinds(tables, "images", "labels")
+    film = {"source_a": "chestxray14", "image_a": "chestxray14_10", "split_a": "val", "split_b": "test"}
+    pairs = make_leakage_pairs().iloc[:1].assign(**film)
+    asked = (EVALUATION, CalibrationSettings(fewest_films=2), [])
+    _, table = calibrate(models["unichest"], examples, LEAKED, pairs, *asked, **films)
+    rows = table.set_index("finding").loc[list(KNOWN), ["positives", "negatives"]]
+    assert (rows.sum(axis=1) == 10).all()  # 12 films, one of them leaked, one tested on
+
+
 def test_no_validation_film_makes_an_empty_calibration(models, world, caplog):
     examples, tables = world
     films = of_kinds(tables, "images", "labels")
     test = examples[examples["split"] == "test"]
-    fitted, table = calibrate(models["unichest"], test, LEAKED, EVALUATION, CalibrationSettings(), [], **films)
+    fitted, table = calibrate(
+        models["unichest"], test, LEAKED, NO_PAIRS, EVALUATION, CalibrationSettings(), [], **films
+    )
     assert not fitted.findings and table.empty and "not calibrated" in caplog.text
 
 
@@ -362,7 +380,9 @@ def test_the_catalog_takes_and_gives_back_every_table(which, request, project, t
     examples, kinds = world
     films = of_kinds(kinds, "images", "labels")
     chosen = examples if which == "inspected" else examples[examples["split"] == "test"]
-    fitted, table = calibrate(models["unichest"], chosen, LEAKED, EVALUATION, CalibrationSettings(), [], **films)
+    fitted, table = calibrate(
+        models["unichest"], chosen, LEAKED, NO_PAIRS, EVALUATION, CalibrationSettings(), [], **films
+    )
     text = (project / "conf/base/catalog_inspection.yml").read_text().replace("${globals:data}", str(tmp_path))
     catalog = DataCatalog.from_config(yaml.safe_load(text))
     made = tables | {"calibration_table": table}

@@ -136,9 +136,24 @@ def test_what_is_not_defined_is_a_dash_with_its_reason(content):
     text = words(changed(content, "results", measures=measures))
     assert thresholds.loc[thresholds["finding"] == "edema", "threshold"].isna().all()
     assert text.count("– no threshold") == 4 and "– none possible" in text
+    of_mean = (measures["finding"] == "mean") & (measures["benchmark"] == "mimic_cxr") & (measures["group"] == "all")
+    without = words(
+        changed(content, "results", measures=measures.assign(value=measures["value"].mask(of_mean & needs)))
+    )
+    assert without.count("– no threshold") == 4 + 4 and "no finding has both" not in without
     gone = measures.assign(value=measures["value"].mask(of_edema), positive=measures["positive"].mask(of_edema, 0))
     assert "Edema 0 " in words(changed(content, "results", measures=gone))
     assert "– no positive" in words(changed(content, "results", measures=gone))
+
+
+def test_a_mean_over_fewer_findings_says_so(content):
+    """As F1's where some findings have no threshold."""
+    measures = content.results.measures
+    fewer = (measures["finding"] == "mean") & (measures["measure"] == "f1") & (measures["benchmark"] == "mimic_cxr")
+    measures = measures.assign(findings=measures["findings"].mask(fewer & (measures["group"] == "all"), 2))
+    text = words(changed(content, "results", measures=measures))
+    assert text.count(" mean of 2 ") == 1 and "Mean of 3 " in text
+    assert " mean of " not in words(content)
 
 
 def test_a_mean_column_stands_first_and_what_counts_in_no_mean_is_marked(content):
@@ -154,6 +169,15 @@ def test_another_model_that_was_trained_otherwise_is_said_to_be(content):
     other = headline[headline["model"] == WHOLE].assign(model="KAD", trained_on=False)
     text = words(changed(content, "results", headline=pd.concat([headline, other])))
     assert "not trained on it" in text and "not trained on it" not in words(content)
+
+
+def test_a_mean_says_which_benchmarks_it_lacks(content):
+    """As of a model from a file that was asked about one source: its mean is not that of the others."""
+    headline = content.results.headline
+    lacking = (headline["model"] == "Conquer") & (headline["benchmark"] == "mean")
+    lacking = headline.assign(left_out=headline["left_out"].mask(lacking, "vindr_cxr"))
+    assert words(changed(content, "results", headline=lacking)).count("without VINDR_CXR") == 1
+    assert "without VINDR_CXR" not in words(content)
 
 
 def test_tables_that_went_through_csv_look_the_same(content, tmp_path):

@@ -171,6 +171,30 @@ def test_intervals_are_percentiles_over_really_drawn_patients(scores):
     np.testing.assert_allclose(rows.loc[(MACRO, "f1")], np.percentile(macros, [2.5, 97.5]), atol=1e-9)
 
 
+def test_a_finding_without_positives_in_a_resample_stays_in_the_mean_of_what_needs_none(scores):
+    """Else the mean Brier score of resamples would be over other findings than the value, and its interval aside."""
+    here = (scores["source"] == "vindr_cxr") & (scores["finding"] == "ILD")
+    scores.loc[here, "label"] = (scores.loc[here, "image_id"] == "vindr_cxr_004").astype(int)
+    tables = measured(scores, resamples=40)
+    films = scores[scores["source"] == "vindr_cxr"].sort_values(["model", "image_id"])
+    one = films[(films["model"] == "Conquer") & (films["finding"] == "ILD")]
+    draws = draw_patients(one["patient_id"].to_numpy(dtype=object), "vindr_cxr", 40, 3)
+    macros = {model: [] for model in films["model"].unique()}
+    without = 0
+    for repeats in np.concatenate(draws.blocks[1:], axis=1)[draws.patients].T:
+        without += not repeats[one["label"] == 1].any()
+        for model, part in films.groupby("model"):
+            each = [slow(of.iloc[np.repeat(np.arange(len(of)), repeats)])["brier"] for _, of in part.groupby("finding")]
+            macros[model].append(np.mean(each))
+    assert without
+    rows = tables.measures.set_index(["model", "benchmark", "group_kind", "finding", "measure"])[["low", "high"]]
+    expected = np.percentile(macros["Conquer"], [2.5, 97.5])
+    np.testing.assert_allclose(rows.loc[("Conquer", "vindr_cxr", "all", MACRO, "brier")], expected, atol=1e-9)
+    row = tables.comparison.set_index(["against", "benchmark", "measure"]).loc[("Conquer", "vindr_cxr", "brier")]
+    differences = np.subtract(macros["Conquer + Divide"], macros["Conquer"])
+    np.testing.assert_allclose(row[["low", "high"]].astype(float), np.percentile(differences, [2.5, 97.5]), atol=1e-9)
+
+
 def test_another_benchmark_changes_no_interval(scores):
     both = measured(scores).measures
     alone = measured(scores[scores["source"] == "vindr_cxr"], findings={"vindr_cxr": FINDINGS["vindr_cxr"]}).measures

@@ -33,6 +33,8 @@ SHOWN = ("auroc", "f1", "brier", "calibration_error")
 
 _CALIBRATED = ("brier", "calibration_error")
 
+GATE_COLUMNS = ["variant", "seed", "experts", "sharpness", "mutual_information", "possible"]
+
 
 class Line(NamedTuple):
     """Of one finding: the threshold from which it is called and its calibration, shared by all sources."""
@@ -80,8 +82,9 @@ def measure(scores: pd.DataFrame, trained: Sequence[str], resamples: int, seed: 
     Raises:
         UniChestError: no test film is left.
     """
+    scores = scores[~scores["leaked"]]
     lines = shared_lines(scores[(scores["split"] == "val") & scores["source"].isin(list(trained))])
-    test = scores[(scores["split"] == "test") & ~scores["leaked"]]
+    test = scores[scores["split"] == "test"]
     if test.empty:
         raise UniChestError("ablations: there is no test film to judge by; the sources need a split 'test'")
     return {
@@ -187,7 +190,8 @@ def difference_table(results: Results, variants: Sequence[Variant], trained: Seq
                 for place, measure_name in enumerate(SHOWN)
             ]
     columns = ["variant", "against", "source", "measure", "difference", "spread", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "p_patients", "p_seeds", "same_sign", "seeds"])
+    table = pd.DataFrame(rows, columns=[*columns, "p_patients", "p_seeds", "same_sign", "seeds"])
+    return table.astype(dict.fromkeys(columns[:4], "str") | {"same_sign": "bool"})
 
 
 def gate_table(name: str, seed: int, gates: pd.DataFrame, trained: Sequence[str]) -> pd.DataFrame:
@@ -211,7 +215,7 @@ def gate_table(name: str, seed: int, gates: pd.DataFrame, trained: Sequence[str]
         "mutual_information": mutual_information(weights),
         "possible": float(np.log2(min(len(weights), len(experts)))),
     }
-    return pd.DataFrame([row])
+    return pd.DataFrame([row], columns=GATE_COLUMNS)
 
 
 def _measure_source(sheet: Sheet, source: str, lines: Mapping[str, Line], resamples: int, seed: int) -> Measured:

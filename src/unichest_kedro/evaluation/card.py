@@ -92,13 +92,15 @@ def _front_matter(results: Results, phantoms: set[str]) -> str:
         & ~results.headline["benchmark"].isin(MEANS.values())
         & results.headline["auroc"].notna()
     ]
+    splits = dict(zip(results.benchmark_table["benchmark"], results.benchmark_table["split"]))
     evaluations = [
         EvalResult(
             task_type="image-classification",
             task_name="Chest X-ray findings" + ("" if row.trained_on else ", zero-shot"),
             dataset_type=f"phantoms-of-{row.source}" if row.source in phantoms else row.source,
             dataset_name=f"{results.titles[row.benchmark]}{' (phantoms)' if row.source in phantoms else ''}",
-            dataset_split="test",
+            dataset_config=row.benchmark,  # the hub takes results of one data set, configuration and split for one
+            dataset_split=splits[row.benchmark],
             metric_type="roc_auc",
             metric_name="macro AUROC",
             metric_value=round(float(row.auroc), 4),

@@ -1,7 +1,7 @@
 """What the networks of a Divide model answer by themselves, and what the model would answer without some of them.
 
 One pass over the films collects the answers of the main network and of every expert, and the gate
-(`score_with_experts`). All the rest (`expert_measures`, `gates`) recombines these numbers (METHOD, section 2):
+(`score_with_experts`). All the rest (`expert_measures`, `gates`) recombines these numbers (docs/method.md, section 2):
 `p = main_ratio * main + expert_ratio * sum_k gate_k * expert_k`.
 """
 

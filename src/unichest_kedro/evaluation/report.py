@@ -30,12 +30,13 @@ CAPTIONS = {
     "precision_recall": "Precision-recall curves on the test films: mean over the findings at equal recall for each "
     "model, and in grey each finding. Precision depends on how common a finding is in the benchmark.",
     "calibration": "Reliability of the answers, all findings of a benchmark pooled: as the model gives them, and after "
-    "the calibration that was fitted on validation films.",
+    "the calibration that was fitted on validation films, of which all findings were asked at once.",
     "subgroups": "Macro AUROC by sex, age band and view. Groups differ in which findings they have and how severe "
     "these are, not only in how well the model does.",
     "localisation": "Heat maps against the boxes of readers, beside priors that do not look at the film.",
     "localisation_examples": "Films with the boxes of readers and the heat map of the boxed finding.",
-    "experts": "AUROC of the mixture, of each network alone and of the mixture without one.",
+    "experts": "AUROC of the mixture, of each network alone and of the mixture without one, by source: over all "
+    "findings that it is asked, also those that its benchmarks leave out.",
     "gates": "Mean weight that the gate gives each expert, by source.",
     "coverage": "What each source says of each finding, all splits together: the bar is the share of its images, the "
     "number counts the positive ones. An empty cell means that the source does not annotate the finding.",

@@ -104,15 +104,24 @@ def results_views(results: Results, sources: pd.DataFrame) -> dict[str, object]:
 
 
 def headline_view(headline: pd.DataFrame, in_domain: bool) -> dict[str, object]:
-    """Columns (the mean first, so that a phone shows it) and, per model, one cell per column; of one kind of source."""
+    """Columns (the mean first, so that a phone shows it) and, per model, one cell per column; of one kind of source.
+
+    `without` of a cell names the benchmarks that a model's mean lacks and another's may have.
+    """
     block = headline[headline["in_domain"] == in_domain]
     mean = MEANS[in_domain]
     benchmarks = [name for name in block["benchmark"].unique() if name != mean]
     columns = [mean, *benchmarks] if (block["benchmark"] == mean).any() else benchmarks
-    cells = {(row["model"], row["benchmark"]): row for row in block.to_dict("records")}
+    cells = {(row["model"], row["benchmark"]): row | _without(row, mean) for row in block.to_dict("records")}
     rows = [(model, [cells.get((model, name)) for name in columns]) for model in block["model"].unique()]
     apart = set(block.loc[~block["in_mean"].astype(bool) & (block["benchmark"] != mean), "benchmark"])
     return {"in_domain": in_domain, "mean": mean, "columns": columns, "rows": rows, "apart": apart}
+
+
+def _without(row: dict[str, object], mean: str) -> dict[str, list[str]]:
+    # An empty text comes back from a CSV file as NaN.
+    lacks = row["benchmark"] == mean and not pd.isna(row["left_out"]) and row["left_out"] != ""
+    return {"without": str(row["left_out"]).split(", ") if lacks else []}
 
 
 def subgroup_views(results: Results) -> Iterator[dict[str, object]]:
@@ -183,25 +192,26 @@ def _finding_row(part: pd.DataFrame, shown: list[str], threshold: dict[str, obje
 
 
 def _cell(row: dict[str, object] | None, threshold: dict[str, object] | None = None) -> dict[str, object]:
-    """Value, limits where they are shown, and in words why there is no value ("" where there is one)."""
+    """Value, limits where they are shown, why there is none ("" where there is), how many findings it averages."""
     nothing = float("nan")
     if row is None:
-        return {"value": nothing, "low": nothing, "high": nothing, "why": "not measured"}
+        return {"value": nothing, "low": nothing, "high": nothing, "why": "not measured", "averaged": 0}
     whole = row["measure"] in WITH_INTERVAL or row["group_kind"] != EVERYONE
     low, high = (row["low"], row["high"]) if whole else (nothing, nothing)
-    return {"value": row["value"], "low": low, "high": high, "why": _why(row, threshold)}
+    why = _why(row, threshold)
+    return {"value": row["value"], "low": low, "high": high, "why": why, "averaged": row["findings"]}
 
 
 def _why(row: dict[str, object], threshold: dict[str, object] | None) -> str:
     if not pd.isna(row["value"]):
         return ""
-    if row["finding"] == MEAN:
-        return "no finding has both"
+    needs = row["measure"] in AT_THRESHOLD
+    if row["finding"] == MEAN:  # its positives are those of the findings that have both classes
+        return "no threshold" if needs and row["positive"] else "no finding has both"
     if row["positive"] == 0:
         return "no positive"
     if row["negative"] == 0:
         return "no negative"
-    needs = row["measure"] in AT_THRESHOLD
     return "no threshold" if needs and (threshold is None or pd.isna(threshold["threshold"])) else "not defined"
 
 

@@ -99,7 +99,7 @@ def score(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every image of the wanted splits of every source exactly once.
 
-    Each source is asked its own findings (METHOD section 5: the benchmark's class names). The last batch is
+    Each source is asked its own findings (docs/method.md, section 5: the benchmark's class names). The last batch is
     never dropped, and the model is left in the mode (training or evaluation) in which it came.
 
     Args:

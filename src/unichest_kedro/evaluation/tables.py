@@ -1,9 +1,10 @@
 """Tables of measures: every benchmark, finding, group of films and measure with its interval; means; differences.
 
-The macro of a measure is its mean over the findings that have films of both classes in the group (and a threshold,
-for what is measured at one), in the films as they are and in each resample alike; the others are left out and named. A
-mean over benchmarks gives each benchmark that counts (`in_mean`) the same weight, and never mixes the two kinds:
-sources that our models were trained on, and zero-shot ones.
+The macro of a measure is its mean over the findings that have films of both classes in the group (and a threshold, for
+what is measured at one); the others are left out and named. In a resample it is over those of the same findings that
+have the measure there: one that has lost its positives has no AUROC, and its Brier score all the same. A mean over
+benchmarks gives each benchmark that counts (`in_mean`) the same weight, and never mixes the two kinds: sources that
+our models were trained on, and zero-shot ones.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -156,8 +157,8 @@ def measure_tables(
 
 
 def _macro(samples: np.ndarray) -> np.ndarray:
-    """(M,G,1+R): the mean over the findings that have both classes and the measure, of (M,G,F,1+R)."""
-    both = np.isfinite(samples[AUROC])
+    """(M,G,1+R): the mean over the findings that have both classes as they are and the measure, of (M,G,F,1+R)."""
+    both = np.isfinite(samples[AUROC, ..., :1])
     return np.stack([mean_of_defined(np.where(both, of_measure, np.nan), axis=1) for of_measure in samples])
 
 
@@ -310,7 +311,7 @@ def _shared(one: _Measured, other: _Measured) -> tuple[_Measured, _Measured, np.
     places = [[each.findings.index(finding) for finding in findings] for each in (one, other)]
     samples = [each.samples[:, place] for each, place in zip((one, other), places)]
     usable = np.isfinite(samples[0]) & np.isfinite(samples[1])
-    usable &= np.isfinite(samples[0][AUROC]) & np.isfinite(samples[1][AUROC])
+    usable &= np.isfinite(samples[0][AUROC, :, :1]) & np.isfinite(samples[1][AUROC, :, :1])
     macro = [mean_of_defined(np.where(usable, values, np.nan), axis=1) for values in samples]
     return one._replace(macro=macro[0]), other._replace(macro=macro[1]), usable[..., 0].sum(axis=1)
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from unichest_kedro.ablations.figures import difference_figure
 from unichest_kedro.ablations.measures import (
+    GATE_COLUMNS,
     Results,
     difference_table,
     gate_table,
@@ -117,7 +118,9 @@ def measure_variants(
     titles = {variant.name: variant.title for variant in settings.variants} | dict(zip(runs["variant"], runs["title"]))
     table = mean_table(results, titles, trained)
     differences = difference_table(results, settings.wanted(), trained)
-    return score_table(results), table, differences, pd.concat(gates, ignore_index=True)
+    none = pd.DataFrame(columns=GATE_COLUMNS).astype({"variant": "str"})
+    of_gates = pd.concat(gates or [none], ignore_index=True)
+    return score_table(results), table, differences, of_gates
 
 
 def draw_differences(differences: pd.DataFrame, table: pd.DataFrame) -> Figure:
