@@ -99,6 +99,10 @@ def test_films_of_several_sources_by_one_name_need_the_source(read, predictions,
     with pytest.raises(UniChestError, match=r"40 names are films of several sources.*add a column source"):
         read(short)
     assert len(read(short.assign(source="vindr_cxr"))) == len(predictions)
+    with pytest.raises(
+        UniChestError, match=r"the column source says 'vindr' \(\d+ rows name no source\). Known sources: "
+    ):
+        read(short.assign(source="vindr"))
 
 
 @pytest.mark.parametrize("missing", ["films", "finding"])

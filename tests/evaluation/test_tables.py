@@ -12,7 +12,7 @@ from unichest_kedro.evaluation.measures import (
 )
 from unichest_kedro.evaluation.metrics import MEAN, ZERO_SHOT_MEAN
 from unichest_kedro.evaluation.resampling import AT_THRESHOLD, MEASURES, draw_patients
-from unichest_kedro.evaluation.subgroups import groups_of, views_of
+from unichest_kedro.evaluation.subgroups import NOT_TOLD, groups_in_order, groups_of, views_of
 from unichest_kedro.evaluation.tables import MACRO, measure_tables
 from unichest_kedro.schemas import Comparisons, Headline, Measures, Metrics
 
@@ -101,6 +101,9 @@ def test_every_value_and_count_agrees_with_a_loop_over_its_films(scores):
             "age": ((table["age"] >= low) & (table["age"] < high)).to_numpy(),
             "view": (table["projection"] == group).to_numpy(),
         }[kind]
+        if group == NOT_TOLD:
+            told = {"sex": table["sex"] != "", "age": table["age"].notna(), "view": table["projection"] != ""}
+            inside = ~told[kind].to_numpy()
         films = films[inside]
         expected = slow(films, np.nan if (benchmark, finding) == ("mimic_cxr", "edema") else 0.5)
         assert rows["measure"].tolist() == list(MEASURES)
@@ -111,7 +114,7 @@ def test_every_value_and_count_agrees_with_a_loop_over_its_films(scores):
             assert row.findings == 1
 
 
-def test_groups_of_one_kind_add_up_to_all_films_whose_group_is_known(scores):
+def test_groups_of_one_kind_add_up_to_all_films(scores):
     measures = measured(scores).measures
     one = measures[(measures["model"] == "Conquer") & (measures["measure"] == "auroc")]
     one = one[(one["benchmark"] == "mimic_cxr") & (one["finding"] == "edema")]
@@ -120,8 +123,10 @@ def test_groups_of_one_kind_add_up_to_all_films_whose_group_is_known(scores):
     known = {"sex": table["sex"] != "", "age": table["age"].notna(), "view": table["projection"] != ""}
     for kind, has in known.items():
         part = one[one["group_kind"] == kind]
-        labels = films.loc[has.to_numpy(), "label"]
-        assert part[["positive", "negative"]].sum().tolist() == [(labels == 1).sum(), (labels == 0).sum()]
+        told = part["group"] != "not told"
+        for rows, chosen in ((part[told], has), (part[~told], ~has)):
+            labels = films.loc[chosen.to_numpy(), "label"]
+            assert rows[["positive", "negative"]].sum().tolist() == [(labels == 1).sum(), (labels == 0).sum()]
         assert not has.all()
 
 
@@ -309,7 +314,15 @@ def test_age_bands_and_views():
     assert groups[("age", "18 to 39")] == [False, False, False, True, True, False]
     assert groups[("age", "40 and over")] == [True, True, False, False, False, False]
     assert groups[("view", "PA")] == [True, False, False, False, False, True]
-    assert [name for kind, name in groups if kind == "view"] == ["AP", "PA", "frontal", "lateral"]
+    assert [name for kind, name in groups if kind == "view"] == ["AP", "PA", "frontal", "lateral", "not told"]
+    assert groups[("sex", "not told")] == [False] * 4 + [True, False]
+    assert groups[("age", "not told")] == groups[("view", "not told")] == [False, False, True, False, False, False]
     nothing = studies.assign(sex="F", view="unknown", projection="")  # one group of all films says nothing new
     assert [group.kind for group in groups_of(list("abc"), nothing, ())] == ["all"]
+    assert groups_in_order(["100 and over", "not told", "5 to 99", "0 to 4"]) == [
+        "0 to 4",
+        "5 to 99",
+        "100 and over",
+        "not told",
+    ]
     assert views_of(studies.drop(columns="projection")).tolist()[:4] == ["frontal", "frontal", "lateral", ""]

@@ -157,10 +157,14 @@ def _whisker(axes: Axes, low: float, high: float, row: int) -> None:
 
 def _in_words(row: dict[str, float]) -> str:
     """One row of `GateSummary` as a sentence."""
-    over = f"all {row['sources']} sources" if row["over"] == ALL else f"the {row['sources']} sources trained on"
-    return (
-        f"Over {over}: mutual information of source and expert {row['mutual_information']:.3f} "
+    count = row["sources"]
+    over = f"all {count} sources" if row["over"] == ALL else f"the {count} sources trained on"
+    shared = (
+        f"mutual information of source and expert {row['mutual_information']:.3f} "
         f"[{row['mutual_information_low']:.3f}, {row['mutual_information_high']:.3f}] of {row['possible']:.2f} bits; "
+    )
+    return (
+        f"Over {over if count > 1 else 'the one source'}: {shared if count > 1 else ''}"
         f"mean maximum gate weight {row['sharpness']:.2f} [{row['sharpness_low']:.2f}, {row['sharpness_high']:.2f}], "
         f"{1 / row['experts']:.2f} being undecided."
     )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from unichest_kedro.errors import SettingsError, UniChestError
 from unichest_kedro.evaluation.leaks import is_leaked
+from unichest_kedro.sources import SOURCES
 from unichest_kedro.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -250,6 +251,13 @@ def _with_sources(table: pd.DataFrame, ours: pd.DataFrame, where: str) -> pd.Dat
     table = table.rename(columns={"image": "image_id"})
     films = ours[["source", "image_id"]].drop_duplicates()
     if "source" in table.columns:
+        known = [*dict.fromkeys([*films["source"], *SOURCES])]
+        unknown = table.loc[~table["source"].isin(known), "source"]
+        if len(unknown):
+            raise UniChestError(
+                f"{where}: the column source says {unknown.iloc[0]!r} ({len(unknown):,} rows name no source). Known "
+                f"sources: {', '.join(known)}"
+            )
         return table[[*_KEY, "score"]]
     ambiguous = films[films["image_id"].duplicated(keep=False) & films["image_id"].isin(table["image_id"])]
     if len(ambiguous):

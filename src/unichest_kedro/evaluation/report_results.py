@@ -9,6 +9,7 @@ from unichest_kedro.evaluation.metrics import MEANS
 from unichest_kedro.evaluation.published import published_beside
 from unichest_kedro.evaluation.style import source_title
 from unichest_kedro.evaluation.subgroup_figure import EVERYONE, GROUP_KINDS
+from unichest_kedro.evaluation.subgroups import groups_in_order
 from unichest_kedro.evaluation.summary import leaked_in_words
 
 MEAN = "mean"
@@ -138,7 +139,7 @@ def subgroup_views(results: Results) -> Iterator[dict[str, object]]:
         rows = []
         for kind, words in GROUP_KINDS.items():
             of_kind = part[part["group_kind"] == kind]
-            for group in sorted(of_kind["group"].unique()):
+            for group in groups_in_order(of_kind["group"]):
                 cells = {row["measure"]: row for row in of_kind[of_kind["group"] == group].to_dict("records")}
                 patients = max((row["patients"] for row in cells.values()), default=float("nan"))
                 shown = [_cell(cells.get(name)) for name in SUBGROUP_MEASURES]

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from unichest_kedro.evaluation.drawing import Drawing
 from unichest_kedro.evaluation.panels import dot_handle, dots, in_order, intervals, legend_above, name_rows
 from unichest_kedro.evaluation.style import INK, foot, message, new_figure, tidy, title
+from unichest_kedro.evaluation.subgroups import groups_in_order
 
 GROUP_KINDS = {"sex": "Sex", "age": "Age in years", "view": "View"}
 EVERYONE = "all"
@@ -50,8 +51,7 @@ def subgroup_figure(measures: pd.DataFrame, benchmarks: pd.DataFrame, model: str
 
 
 def _groups_of(drawn: pd.DataFrame, kind: str) -> list[tuple[str, str]]:
-    """The groups of one kind; ages and others in the order of their names."""
-    return [(kind, group) for group in sorted(drawn.loc[drawn["group_kind"] == kind, "group"].unique())]
+    return [(kind, group) for group in groups_in_order(drawn.loc[drawn["group_kind"] == kind, "group"])]
 
 
 def _panel(axes: Axes, drawn: pd.DataFrame, kinds: list[str], rows: list[tuple[str, str]]) -> None:

@@ -1,10 +1,10 @@
 """Groups of films by sex, age band and view, for which measures are given apart.
 
 A group belongs to films, not to patients: a patient's films may lie in two age bands or views. Films of which the sex,
-age or view is not known are in none of the groups, and are counted in what is told of all films only.
+age or view is not known are a group as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ EVERYONE = "all"
 """Kind and name of the group of all films."""
 
 KINDS = (EVERYONE, "sex", "age", "view")
+
+NOT_TOLD = "not told"
+"""Name of the group of films of which the source does not tell sex, age or view."""
 
 
 class Group(NamedTuple):
@@ -28,6 +31,8 @@ class Group(NamedTuple):
 def groups_of(images: Sequence[str], studies: pd.DataFrame, age_bands: Sequence[int]) -> list[Group]:
     """All films, then the groups by sex, age band and view that have any film; one that has all would say nothing new.
 
+    The groups of a kind add up to all films; those of which nothing is told are the last.
+
     Args:
         images: Names of n films.
         studies: `Studies` of their source.
@@ -37,11 +42,26 @@ def groups_of(images: Sequence[str], studies: pd.DataFrame, age_bands: Sequence[
     sex = films["sex"].to_numpy(dtype=object)
     age = films["age"].to_numpy(dtype=np.float64)
     view = views_of(films).to_numpy(dtype=object)
+    named = {
+        "sex": [(name, sex == name) for name in ("F", "M")],
+        "age": _bands(age, age_bands),
+        "view": [(name, view == name) for name in sorted(set(view) - {""})],
+    }
     groups = [Group(EVERYONE, EVERYONE, np.ones(len(films), dtype=bool))]
-    groups += [Group("sex", name, sex == name) for name in ("F", "M")]
-    groups += [Group("age", name, band) for name, band in _bands(age, age_bands)]
-    groups += [Group("view", name, view == name) for name in sorted(set(view) - {""})]
+    for kind, parts in named.items():
+        rest = ~np.any([part for _, part in parts], axis=0) if parts else groups[0].films
+        groups += [Group(kind, name, part) for name, part in [*parts, (NOT_TOLD, rest)]]
     return [group for group in groups if group.films.any() and (group.kind == EVERYONE or not group.films.all())]
+
+
+def groups_in_order(names: Iterable[str]) -> list[str]:
+    """Names of groups of one kind as they are shown: ages rising, then by name, `NOT_TOLD` last."""
+
+    def place(name: str) -> tuple[bool, int, str]:
+        first = name.split()[0]
+        return name == NOT_TOLD, int(first) if first.isdecimal() else 0, name
+
+    return sorted(set(names), key=place)
 
 
 def views_of(films: pd.DataFrame) -> pd.Series:
