@@ -1,11 +1,15 @@
 """What the pretrain nodes hand to training: the sources of `train_on`, without what they know one-sidedly."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from unichest_kedro.datasets.official_folder import SourceFolder
 from unichest_kedro.errors import MissingArtefact, SettingsError
+from unichest_kedro.pipelines.pretrain import nodes
 from unichest_kedro.pipelines.training_data import training_data as put_together
 from unichest_kedro.vocabulary import Vocabulary
 
@@ -124,3 +128,33 @@ def test_tables_of_another_run_are_refused_for_sources_that_are_trained_on():
     made["open_i_labels"] = made["open_i_labels"][::-1].reset_index(drop=True)
     with pytest.raises(MissingArtefact, match="open_i were joined with other images or labels"):
         training_data(examples, made)
+
+
+@pytest.mark.parametrize("stage", ["conquer", "divide", "continue_conquering"])
+def test_no_epoch_is_chosen_by_a_film_that_another_source_tests_on(stage, monkeypatch, caplog):
+    examples, _ = tables()
+    pairs = pd.DataFrame(
+        {
+            "source_a": ["chestxray14", "chestxray14"],
+            "image_a": ["chestxray143", "chestxray140"],
+            "split_a": ["val", "train"],
+            "source_b": "shenzhen",
+            "image_b": ["shenzhen4", "shenzhen3"],
+            "split_b": ["test", "val"],
+        }
+    )
+    seen = {}
+
+    def stop(examples, *_):
+        seen["examples"] = examples
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nodes, "training_data", stop)
+    given = {"examples": examples, "leakage_pairs": pairs, "vocabulary": yaml.safe_load(vocabulary().to_yaml())}
+    node = getattr(nodes, stage)
+    others = [name for name in inspect.signature(node).parameters if name not in (*given, "tables")]
+    with pytest.raises(KeyboardInterrupt), caplog.at_level("INFO"):
+        node(**given, **dict.fromkeys(others))
+    kept = seen["examples"]
+    assert len(kept) == len(examples) - 1 and "chestxray143" not in set(kept["image_id"])
+    assert "1 validation film of chestxray14 left out of validation" in caplog.text

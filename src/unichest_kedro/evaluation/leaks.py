@@ -46,28 +46,28 @@ def without_leaked(scores: pd.DataFrame, leave_out_leaked: bool) -> pd.DataFrame
     return kept.reset_index(drop=True)
 
 
-def without_tested(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The scores less validation films that are test films as well, as those of another source may be.
+def without_tested(films: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The films less those of validation that are test films as well, as those of another source may be.
 
-    What is judged must not choose the threshold or the calibration that it is judged at.
+    What is judged must choose neither the epoch of a model, nor threshold or calibration.
 
     Args:
-        scores: `Scores`.
+        films: Columns `source, image_id, split` and any others: `Scores` or `Examples`.
         pairs: `LeakagePairs`.
     """
     both = pairs[(pairs["split_a"] == "val") & (pairs["split_b"] == "test")]
     both = both.rename(columns={"source_a": "source", "image_a": "image_id"})
-    keys = [pd.MultiIndex.from_frame(table[["source", "image_id"]]) for table in (scores, both)]
-    tested = np.asarray(keys[0].isin(keys[1])) & (scores["split"] == "val").to_numpy()
+    keys = [pd.MultiIndex.from_frame(table[["source", "image_id"]]) for table in (films, both)]
+    tested = np.asarray(keys[0].isin(keys[1])) & (films["split"] == "val").to_numpy()
     if tested.any():
-        films = scores.loc[tested, ["source", "image_id"]].drop_duplicates()
+        named = films.loc[tested, ["source", "image_id"]].drop_duplicates()
         logger.info(
-            "%s validation film%s of %s chose no threshold or calibration: test films as well, under another name.",
-            f"{len(films):,}",
-            "s" if len(films) > 1 else "",
-            ", ".join(films["source"].unique()),
+            "%s validation film%s of %s left out of validation: test films as well, under another name.",
+            f"{len(named):,}",
+            "s" if len(named) > 1 else "",
+            ", ".join(named["source"].unique()),
         )
-    return scores[~tested].reset_index(drop=True)
+    return films[~tested].reset_index(drop=True)
 
 
 def count_test_films(scores: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unichest_kedro.evaluation.leaks import without_tested
 from unichest_kedro.models.unichest import ModelSettings, UniChest, build_unichest
 from unichest_kedro.pipelines.seeding import seeded
 from unichest_kedro.pipelines.training_data import training_data
@@ -22,6 +23,7 @@ def conquer(
     examples: pd.DataFrame,
     text_embeddings: np.ndarray,
     prompt_embeddings: np.ndarray,
+    leakage_pairs: pd.DataFrame,
     vocabulary: dict[str, Any],
     checkpoints: Path,
     log_folder: Path,
@@ -38,7 +40,7 @@ def conquer(
         The model with the weights of its best epoch; one row per epoch; how the stage ended.
     """
     words = Vocabulary.from_mapping(vocabulary)
-    data, facts = training_data(examples, text_embeddings, words, seed, train_on, tables)
+    data, facts = training_data(without_tested(examples, leakage_pairs), text_embeddings, words, seed, train_on, tables)
     model = build_unichest(model_settings, words.findings, prompt_embeddings, seed, words.to_yaml(), facts)
     return _laid_out(train_conquer(model, data, seeded(settings, seed), checkpoints, log_folder, trainer=trainer))
 
@@ -47,6 +49,7 @@ def divide(
     model: UniChest,
     examples: pd.DataFrame,
     text_embeddings: np.ndarray,
+    leakage_pairs: pd.DataFrame,
     vocabulary: dict[str, Any],
     checkpoints: Path,
     log_folder: Path,
@@ -62,7 +65,9 @@ def divide(
         The model with the weights of its best epoch; one row per epoch; how the stage ended.
     """
     words = Vocabulary.from_mapping(vocabulary)
-    data, model.facts = training_data(examples, text_embeddings, words, seed, train_on, tables)
+    data, model.facts = training_data(
+        without_tested(examples, leakage_pairs), text_embeddings, words, seed, train_on, tables
+    )
     return _laid_out(train_divide(model, data, seeded(settings, seed), checkpoints, log_folder, trainer=trainer))
 
 
@@ -70,6 +75,7 @@ def continue_conquering(
     model: UniChest,
     examples: pd.DataFrame,
     text_embeddings: np.ndarray,
+    leakage_pairs: pd.DataFrame,
     vocabulary: dict[str, Any],
     checkpoints: Path,
     log_folder: Path,
@@ -87,7 +93,9 @@ def continue_conquering(
         The model with the weights of its best epoch; one row per epoch; how the stage ended.
     """
     words = Vocabulary.from_mapping(vocabulary)
-    data, model.facts = training_data(examples, text_embeddings, words, seed, train_on, tables)
+    data, model.facts = training_data(
+        without_tested(examples, leakage_pairs), text_embeddings, words, seed, train_on, tables
+    )
     settings = seeded(conquer_settings, seed)
     epochs = divided["epochs"]
     return _laid_out(

@@ -7,7 +7,7 @@ from kedro.pipeline import Node, Pipeline
 from unichest_kedro.pipelines.per_source import of_every
 from unichest_kedro.pipelines.pretrain.nodes import conquer, continue_conquering, divide
 
-DATA = {"examples": "examples", "text_embeddings": "text_embeddings"}
+DATA = {name: name for name in ("examples", "text_embeddings", "leakage_pairs")}
 
 
 def create_conquer_pipeline(sources: Sequence[str]) -> Pipeline:
