@@ -892,9 +892,9 @@ class AblationDifferences(pa.DataFrameModel):
     values: Series[float] = pa.Field(
         alias="^(difference|low|high)$", regex=True, ge=-1, le=1, nullable=True, coerce=True
     )
-    chances: Series[float] = pa.Field(
-        alias="^(p_patients|p_seeds|spread)$", regex=True, ge=0, le=1, nullable=True, coerce=True
-    )
+    chances: Series[float] = pa.Field(alias="^p_(patients|seeds)$", regex=True, ge=0, le=1, nullable=True, coerce=True)
+    # Of two seeds that differ as far as can be, -1 and 1, the standard deviation (n - 1) is the root of 2.
+    spread: Series[float] = pa.Field(ge=0, le=1.4143, nullable=True, coerce=True)
     same_sign: Series[bool]
     seeds: Series[int] = pa.Field(ge=1, coerce=True)
 

@@ -142,6 +142,8 @@ def test_means_and_spreads_over_seeds(results):
 def test_differences_are_paired_by_seed_and_resample(results):
     table = measures.difference_table(results, VARIANTS, SOURCES)
     AblationDifferences.validate(table)
+    # Two seeds may differ as far as can be: by 1 and by -1.
+    AblationDifferences.validate(table.assign(spread=float(np.std([1, -1], ddof=1))))
     row = table.query("variant == 'divide' and source == 'a' and measure == 'auroc'").iloc[0]
     each = [results["divide", seed]["a"].macro[0] - results["conquer", seed]["a"].macro[0] for seed in (1, 2)]
     assert row["difference"] == pytest.approx(np.mean([one[0] for one in each]), abs=1e-6)
