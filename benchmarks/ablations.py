@@ -44,6 +44,9 @@ SEARCH = (
 )
 """What is tried on the search's seeds: one change each, then one each on top of experts from the main network."""
 
+EPOCHS = 12
+"""Of Conquer."""
+
 PREPARE = "--pipelines=ingest,images,reports,harmonise,text,leakage"
 PARAMETERS = {
     "imaging": {"image_size": 56, "n_jobs": 1},
@@ -56,7 +59,7 @@ PARAMETERS = {
         "backbone_options": {"stem_width": 16, "channels": [32, 64, 128, 256]},
     },
     # No plateau: the rate falls to its minimum, so that Conquer ends where more epochs change nothing.
-    "conquer": {"epochs": 12, "batch_size": 32, "plateau": None},
+    "conquer": {"batch_size": 32, "plateau": None},
     "divide": {"epochs": 4, "batch_size": 32, "optimiser": {"learning_rate": 2.0e-3}},
 }
 PHANTOMS = {"images_per_source": 500, "scored_images": 60, "image_size": 64, "n_jobs": 1}
@@ -81,9 +84,9 @@ def prepare(out: Path, setting: str) -> Path:
     return root
 
 
-def ablate(root: Path, seeds: Sequence[int], only: Sequence[str], target: Path) -> None:
+def ablate(root: Path, seeds: Sequence[int], only: Sequence[str], target: Path, epochs: int) -> None:
     """Run the ablations of one clone with some seeds and variants, and copy their tables to `target`."""
-    _write_parameters(root, {"seeds": list(seeds), "only": list(only)})
+    _write_parameters(root, {"seeds": list(seeds), "only": list(only)}, epochs)
     started = time.time()
     _kedro(root, "--pipeline=ablate")
     target.mkdir(parents=True, exist_ok=True)
@@ -95,13 +98,14 @@ def ablate(root: Path, seeds: Sequence[int], only: Sequence[str], target: Path) 
     (target / "last_run.json").write_text(json.dumps({"seeds": list(seeds), "seconds": time.time() - started}))
 
 
-def _write_parameters(root: Path, ablation: dict) -> None:
+def _write_parameters(root: Path, ablation: dict, epochs: int = EPOCHS) -> None:
     alone = {"conquer": {"batch_size": 16}}
     base = yaml.safe_load((root / "conf/base/parameters_ablation.yml").read_text(encoding="utf-8"))["ablation"]
     for variant in base["variants"]:
         if variant["name"] == "alone":  # a quarter of the films: smaller batches, so that it has its steps too
             variant["change"] = alone
-    text = yaml.safe_dump(PARAMETERS | {"ablation": base | ablation}, sort_keys=False)
+    conquer = {"conquer": PARAMETERS["conquer"] | {"epochs": epochs}}
+    text = yaml.safe_dump(PARAMETERS | conquer | {"ablation": base | ablation}, sort_keys=False)
     (root / "conf/local/parameters.yml").write_text(text, encoding="utf-8")
 
 
@@ -175,14 +179,14 @@ def _by_source(differences: pd.DataFrame, table: pd.DataFrame, trained: Sequence
 
 
 def _plateaus(out: Path, read: dict[str, dict[str, pd.DataFrame]]) -> Grid:
-    """Validation AUROC of Conquer four epochs before its end and at its end, mean over seeds."""
-    rows = []
+    """Validation AUROC of Conquer at its beginning, in its last epochs and at its end, mean over seeds."""
+    rows, epochs = [], EPOCHS
     for setting, tables in read.items():
         seeds = sorted(tables["runs"]["seed"].unique())
         files = [out / setting / f"data/07_model_output/ablations/conquer/seed_{seed}/history.csv" for seed in seeds]
         curves = np.stack([pd.read_csv(file)["val_auroc"].to_numpy() for file in files])
+        epochs = curves.shape[1]
         rows.append((setting, *(f"{value:.3f}" for value in curves.mean(axis=0)[[0, -5, -3, -1]])))
-    epochs = PARAMETERS["conquer"]["epochs"]
     return Grid(("Differences", *(f"epoch {epoch}" for epoch in (1, epochs - 4, epochs - 2, epochs))), tuple(rows))
 
 
@@ -220,6 +224,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=list(DIFFERENCES), default=list(DIFFERENCES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", nargs="*", default=[], help="variants; none for all")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of Conquer; others need another --out")
     parser.add_argument("--tables-only", action="store_true", help="write the tables of what is finished")
     parser.add_argument("--search", action="store_true", help="try changes to Divide, on other seeds")
     arguments = parser.parse_args()
@@ -231,7 +236,7 @@ def main() -> None:
         for setting in arguments.settings:
             root = prepare(arguments.out, setting)
             only = arguments.only or (SEARCH if arguments.search else [])
-            ablate(root, arguments.seeds[:count], only, arguments.out / kind / setting)
+            ablate(root, arguments.seeds[:count], only, arguments.out / kind / setting, arguments.epochs)
             write_tables(arguments.out, kind)
             print(f"{time.strftime('%H:%M:%S')} {kind} {setting}: seeds {arguments.seeds[:count]} done", flush=True)
 
