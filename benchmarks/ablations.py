@@ -193,7 +193,7 @@ def _plateaus(out: Path, read: dict[str, dict[str, pd.DataFrame]]) -> Grid:
 def _figure(read: dict[str, dict[str, pd.DataFrame]]) -> Figure:
     """AUROC and F1 differences of all comparisons, one panel per kind of difference."""
     pairs = _pairs(read)
-    figure = new_figure(3.2 + 2.1 * len(read), 2.0 + 0.6 * len(pairs))
+    figure = new_figure(5.2 + 2.1 * len(read), 2.6 + 0.6 * len(pairs))
     panels = figure.subplots(2, len(read), sharey=True, sharex="row", squeeze=False)
     for line, measure in zip(panels, ("auroc", "f1")):
         for axes, (setting, tables) in zip(line, read.items()):
