@@ -74,7 +74,9 @@ seeds: $(INSTALLED)
 
 ablations: $(INSTALLED)
 	$(BIN)/python benchmarks/ablations.py --search --seeds 101 102 --out benchmarks/out/ablations_search
-	$(BIN)/python benchmarks/ablations.py --seeds 1 2
+	$(BIN)/python benchmarks/ablations.py --seeds 1 2 3
+	$(BIN)/python benchmarks/ablations.py --seeds 1 2 --epochs 36 --out benchmarks/out/ablations_long \
+		--only conquer continued main_only divide experts_from_main from_main_standardised
 
 # Of data/01_raw only the phantoms go: a user may keep films of their own there.
 clean:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,9 @@ PARAMETERS = {
     "divide": {"epochs": 4, "batch_size": 32, "optimiser": {"learning_rate": 2.0e-3}},
 }
 PHANTOMS = {"images_per_source": 500, "scored_images": 60, "image_size": 64, "n_jobs": 1}
+WIDEST = 62
+"""Letters of a line beside the figure."""
+
 TRAINED = ("mimic_cxr", "chestxray14", "chexpert", "vindr_cxr")
 RESULTS = ("runs", "scores", "table", "differences", "gates")
 
@@ -193,7 +197,7 @@ def _plateaus(out: Path, read: dict[str, dict[str, pd.DataFrame]]) -> Grid:
 def _figure(read: dict[str, dict[str, pd.DataFrame]]) -> Figure:
     """AUROC and F1 differences of all comparisons, one panel per kind of difference."""
     pairs = _pairs(read)
-    figure = new_figure(5.2 + 2.1 * len(read), 2.6 + 0.6 * len(pairs))
+    figure = new_figure(4.4 + 2.1 * len(read), 2.6 + 0.72 * len(pairs))
     panels = figure.subplots(2, len(read), sharey=True, sharex="row", squeeze=False)
     for line, measure in zip(panels, ("auroc", "f1")):
         for axes, (setting, tables) in zip(line, read.items()):
@@ -207,7 +211,9 @@ def _figure(read: dict[str, dict[str, pd.DataFrame]]) -> Figure:
                     axes.plot(row["difference"], place, marker, markersize=5.5, mec=colour, mfc=face)
             axes.axvline(0, color=INK, linewidth=0.9)
             title(tidy(axes, "x"), f"{DRAWN[measure]}: {setting}")
-        line[0].set_yticks(range(len(pairs)), list(pairs.values()), fontsize=8)
+        names = [textwrap.fill(words, WIDEST) for words in pairs.values()]
+        line[0].set_yticks(range(len(pairs)), names, fontsize=8)
+        line[0].locator_params(axis="x", nbins=3)
     panels[0, 0].invert_yaxis()
     foot(
         figure,
