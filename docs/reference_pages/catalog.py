@@ -86,8 +86,9 @@ def _row(project: Project, name: str, comment: str, wired: Wiring) -> list[str]:
 
 
 def _models_of(module: Any) -> Iterator[type[pa.DataFrameModel]]:
-    """The schemas that a module defines, in its order."""
-    for thing in vars(module).values():
+    """The schemas that a module defines, in its order; one that only lends others its columns is none."""
+    public = [thing for name, thing in vars(module).items() if not name.startswith("_")]
+    for thing in public:
         if isinstance(thing, type) and issubclass(thing, pa.DataFrameModel) and thing.__module__ == module.__name__:
             yield thing
 

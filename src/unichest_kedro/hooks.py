@@ -30,7 +30,7 @@ from unichest_kedro.active_sources import check_own_sources, sources_in, tell
 from unichest_kedro.errors import MissingArtefact, SettingsError
 from unichest_kedro.issue_report import NODE_NOTE
 from unichest_kedro.journal import Journal, Record, digest_of
-from unichest_kedro.parameter_mistakes import PREFIX, find_mistakes, in_one_message, types_of_parameters
+from unichest_kedro.parameter_mistakes import PREFIX, find_mistakes, refuse, types_of_parameters
 from unichest_kedro.parameters_digest import parameter_digest
 from unichest_kedro.phantoms.settings import PhantomSettings
 from unichest_kedro.sources import SOURCES, source_entry, trained_sources
@@ -74,10 +74,8 @@ class GlobalsHook:
         """
         loader = context.config_loader
         said_in = getattr(loader, "global_said_in", lambda name: "")
-        mistakes = find_mistakes(loader["globals"], GLOBALS, said_in, own_names=True)
-        if mistakes:
-            advice = "conf/base/globals.yml explains every setting; write yours into conf/local/globals.yml."
-            raise SettingsError(in_one_message(mistakes, advice))
+        advice = "conf/base/globals.yml explains every setting; write yours into conf/local/globals.yml."
+        refuse(find_mistakes(loader["globals"], GLOBALS, said_in, own_names=True), advice)
 
 
 class ActiveSourcesHook:
@@ -149,10 +147,8 @@ class ParametersHook:
         except MissingConfigException:
             return  # Kedro says so itself
         said_in = getattr(loader, "said_in", lambda name: "")
-        mistakes = find_mistakes(parameters, _parameter_types(), said_in)
-        if mistakes:
-            advice = "conf/base/parameters*.yml explains every setting; write yours into conf/local/parameters.yml."
-            raise SettingsError(in_one_message(mistakes, advice))
+        advice = "conf/base/parameters*.yml explains every setting; write yours into conf/local/parameters.yml."
+        refuse(find_mistakes(parameters, _parameter_types(), said_in), advice)
 
 
 class ArtefactHook:

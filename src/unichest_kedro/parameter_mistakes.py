@@ -13,6 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from unichest_kedro.errors import SettingsError
+
 Origin = Callable[[str], str]
 """Dotted name of a parameter -> where its value is said, such as `conf/local/parameters.yml`; "" where unknown."""
 
@@ -70,6 +72,16 @@ def find_mistakes(
         if value is not _NOTHING:
             sentences += _mistakes_of(name, value, hint, said_in)
     return list(dict.fromkeys(sentences))
+
+
+def refuse(mistakes: Sequence[str], advice: str) -> None:
+    """Stop where there is any mistake.
+
+    Raises:
+        SettingsError: all of them in one message.
+    """
+    if mistakes:
+        raise SettingsError(in_one_message(mistakes, advice))
 
 
 def in_one_message(sentences: Sequence[str], advice: str) -> str:

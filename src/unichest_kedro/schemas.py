@@ -330,7 +330,22 @@ class LeakageSummary(pa.DataFrameModel):
         strict = True
 
 
-class Scores(pa.DataFrameModel):
+class _Scored(pa.DataFrameModel):
+    """What a model says of an image and finding."""
+
+    model: Series[str]
+    source: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+    image_id: Series[str]
+    patient_id: Series[str]
+    finding: Series[str]
+    score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
+    label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
+    trained_on: Series[bool]
+    leaked: Series[bool]
+
+
+class Scores(_Scored):
     """One row per scored image and finding: `score` the model's probability, `label` 1, 0 or `UNKNOWN`.
 
     `query` holds the words in which the finding was asked, `fingerprint` a digest of what answered: a model's weights,
@@ -338,37 +353,17 @@ class Scores(pa.DataFrameModel):
     `leaked` whether on this very film.
     """
 
-    model: Series[str]
-    source: Series[str]
-    split: Series[str] = pa.Field(isin=SPLITS)
-    image_id: Series[str]
-    patient_id: Series[str]
-    finding: Series[str]
     query: Series[str]
-    score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
-    label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
     fingerprint: Series[str]
-    trained_on: Series[bool]
-    leaked: Series[bool]
 
 
-class JudgedScores(pa.DataFrameModel):
+class JudgedScores(_Scored):
     """The scores that models are judged by: a row of `Scores` for each benchmark that it belongs to, of its own split.
 
     All models of a benchmark have the same films. Leaked films are there where the settings keep them.
     """
 
     benchmark: Series[str]
-    model: Series[str]
-    source: Series[str]
-    split: Series[str] = pa.Field(isin=SPLITS)
-    image_id: Series[str]
-    patient_id: Series[str]
-    finding: Series[str]
-    score: Series[float] = pa.Field(ge=0, le=1, coerce=True)
-    label: Series[int] = pa.Field(isin=(1, 0, UNKNOWN), coerce=True)
-    trained_on: Series[bool]
-    leaked: Series[bool]
 
 
 class Gates(pa.DataFrameModel):

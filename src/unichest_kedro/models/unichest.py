@@ -335,7 +335,7 @@ class UniChest(
     @classmethod
     def from_official(
         cls,
-        source: Source,
+        source: Source | OfficialCheckpoint,
         findings: Sequence[str] = (),
         finding_embeddings: Tensor | np.ndarray | None = None,
         *,
@@ -353,7 +353,7 @@ class UniChest(
         tokenizer.
 
         Args:
-            source: The file, such as `best_valid.pt`, or its loaded content.
+            source: The file, such as `best_valid.pt`, its loaded content, or the checkpoint that was read already.
             findings: Names of the findings that can be asked for without a text encoder.
             finding_embeddings: Their text embeddings (F,D), of the checkpoint's own text encoder.
             heads: Attention heads of the query networks, which the tensors do not show.
@@ -368,7 +368,7 @@ class UniChest(
             CheckpointError: the file cannot be read safely, or is not as published; every problem is named.
             SettingsError: the width is not divisible by `heads`, or the embeddings do not fit.
         """
-        checkpoint = OfficialCheckpoint(source)
+        checkpoint = source if isinstance(source, OfficialCheckpoint) else OfficialCheckpoint(source)
         readings = checkpoint.sections(required=("model", "image_encoder"))
         query_networks, images = readings["model"], readings["image_encoder"]
         lam_fine, lam_global = lam or checkpoint.lam

@@ -5,8 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from unichest_kedro.errors import SettingsError
-from unichest_kedro.parameter_mistakes import find_mistakes, in_one_message
+from unichest_kedro.parameter_mistakes import find_mistakes, refuse
 from unichest_kedro.phantoms.differences import Differences
 from unichest_kedro.sources.base import TRAINED_ON
 
@@ -55,6 +54,5 @@ class PhantomSettings(BaseModel):
             SettingsError: a field is unknown or out of range; names the field, the value and what is allowed.
         """
         mistakes = find_mistakes({"phantoms": values}, {"phantoms": cls}, lambda name: "")
-        if mistakes:
-            raise SettingsError(in_one_message(mistakes, "conf/base/globals.yml explains every setting."))
+        refuse(mistakes, "conf/base/globals.yml explains every setting.")
         return cls.model_validate(values)

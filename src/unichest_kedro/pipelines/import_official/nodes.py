@@ -51,12 +51,13 @@ def import_model(encoder: TextEncoder, vocabulary: dict[str, Any], settings: Off
     """
     path = _checkpoint(settings)
     words = Vocabulary.from_mapping(vocabulary)
-    without = OfficialCheckpoint(path).section("model").without
+    checkpoint = OfficialCheckpoint(path)
+    without = checkpoint.section("model").without
     asked = _asked(settings, words, without)
     told = [finding if finding in asked else words.prompts[finding] for finding in words.findings]
     embeddings = encoder.encode(told, batch_size=settings.batch_size, max_tokens=settings.max_tokens)
     model = UniChest.from_official(
-        path,
+        checkpoint,
         words.findings,
         embeddings,
         heads=settings.heads,
